@@ -1,0 +1,10 @@
+//! Trains language models by Trajectory Bellman Residual Minimization (TBRM): the model's own logits are
+//! Q-values, and one squared Bellman residual per whole completion is the loss. The whole transformer is WGSL
+//! compute shaders, driven through wgpu; this crate does no file or network I/O, prints nothing and never blocks.
+
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod gpu;
+
+pub use error::{Error, ErrorKind, Result};

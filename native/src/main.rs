@@ -1,0 +1,2 @@
+//! The command `tbrm`.
+fn main() {}
