@@ -6,5 +6,6 @@
 
 pub mod error;
 pub mod gpu;
+pub mod platform;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,6 +1,19 @@
 //! The device, its memory, and the kernels that `build.rs` generated from `shaders/`.
 
+pub mod arena;
+pub mod buffer;
+pub mod caps;
+pub mod device;
 pub mod kernel;
+pub mod plan;
+pub mod profile;
+mod readback;
+
+pub use buffer::View;
+pub use caps::Caps;
+pub use device::{Gpu, GpuOptions, Made, adapters};
+pub use plan::{Arena, Plan, Recorder};
+pub use profile::Profile;
 
 /// The kernels generated from `shaders/`: a module per file, in it the uniform structs, the `Variant` enum, the
 /// workgroup constants, and one struct per entry point with a field per binding.

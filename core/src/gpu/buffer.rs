@@ -1,0 +1,97 @@
+//! Where a kernel's arrays live: a [`View`] is a byte range of a real buffer, or of a tensor whose place the
+//! arena will choose when the plan is finished.
+
+/// Every tensor starts at a multiple of this many bytes: WebGPU's largest offset alignment for a binding.
+pub const ALIGN: u64 = 256;
+
+/// Bytes of one f32 or u32, the only element types of the kernels.
+pub const WORD: u64 = 4;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Slot {
+    /// A tensor of the recorder, by number.
+    Planned(u32),
+    /// A buffer that outlives the plan.
+    Bound(wgpu::Buffer),
+}
+
+/// A range of memory that kernels read and write as an array of 32-bit words.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub(crate) slot: Slot,
+    pub(crate) offset: u64, // bytes
+    pub(crate) size: u64,   // bytes
+}
+
+impl View {
+    /// The whole of `buffer`.
+    pub(crate) fn whole(buffer: wgpu::Buffer) -> Self {
+        let size = buffer.size();
+        View { slot: Slot::Bound(buffer), offset: 0, size }
+    }
+
+    /// How many 32-bit words.
+    pub fn len(&self) -> usize {
+        (self.size / WORD) as usize
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
+    /// Bytes.
+    pub fn bytes(&self) -> u64 {
+        self.size
+    }
+
+    /// `len` words from word `start` on.
+    ///
+    /// # Panics
+    /// When the range does not lie inside, or does not start at a multiple of [`ALIGN`] bytes: both are mistakes
+    /// in the program, not in its input.
+    #[must_use]
+    pub fn slice(&self, start: usize, len: usize) -> View {
+        let (offset, size) = (start as u64 * WORD, len as u64 * WORD);
+        assert!(offset + size <= self.size, "slice {start}+{len} of a view of {} words", self.len());
+        assert!(offset.is_multiple_of(ALIGN), "slice at word {start} is not aligned to {ALIGN} bytes");
+        View { slot: self.slot.clone(), offset: self.offset + offset, size }
+    }
+
+    /// Whether the two ranges share a byte.
+    pub(crate) fn overlaps(&self, other: &View) -> bool {
+        let same = match (&self.slot, &other.slot) {
+            (Slot::Planned(a), Slot::Planned(b)) => a == b,
+            (Slot::Bound(a), Slot::Bound(b)) => a == b,
+            _ => false,
+        };
+        same && self.offset < other.offset + other.size && other.offset < self.offset + self.size
+    }
+
+    /// The real buffer behind it.
+    ///
+    /// # Panics
+    /// When it belongs to a plan that was not finished: such a tensor has no memory yet.
+    pub(crate) fn buffer(&self) -> &wgpu::Buffer {
+        match &self.slot {
+            Slot::Bound(buffer) => buffer,
+            Slot::Planned(id) => panic!("tensor {id} of a plan has no buffer of its own"),
+        }
+    }
+
+    pub(crate) fn into_buffer(self) -> wgpu::Buffer {
+        self.buffer().clone()
+    }
+
+    pub(crate) fn planned(&self) -> Option<u32> {
+        match self.slot {
+            Slot::Planned(id) => Some(id),
+            Slot::Bound(_) => None,
+        }
+    }
+}
+
+/// Rounds `bytes` up to the next multiple of [`ALIGN`].
+pub fn align_up(bytes: u64) -> u64 {
+    bytes.next_multiple_of(ALIGN)
+}

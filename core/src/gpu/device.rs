@@ -1,0 +1,372 @@
+//! Opens an adapter, remembers its first fault, makes buffers and pipelines, and moves bytes to and fro.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::buffer::{View, WORD, align_up};
+use super::caps::{Caps, guaranteed_limits};
+use super::kernel::{BindingKind, KernelDesc};
+use super::readback::{Mapped, map};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{BACKENDS, Poller};
+
+/// How to choose and open an adapter.
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// A part of the adapter's name, in any case; by default the best GPU, a software adapter only if nothing else.
+    pub adapter: Option<String>,
+    /// Asks for no more than the limits and features that every WebGPU implementation guarantees.
+    pub guaranteed_limits: bool,
+}
+
+/// A pipeline with the layout of its bind group.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) layout: wgpu::BindGroupLayout,
+}
+
+/// How many objects were made so far: the steady state of training makes none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// Buffers.
+    pub buffers: u64,
+    /// Compute pipelines.
+    pub pipelines: u64,
+    /// Bind groups.
+    pub bind_groups: u64,
+}
+
+/// An opened device; clones share it.
+#[derive(Clone, Debug)]
+pub struct Gpu(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    caps: Caps,
+    poller: Poller,
+    fault: Arc<Mutex<Option<Error>>>,
+    pipelines: Mutex<HashMap<(&'static str, &'static str), Arc<Pipeline>>>,
+    buffers: AtomicU64,
+    bind_groups: AtomicU64,
+}
+
+/// Every adapter of this machine.
+pub async fn adapters() -> Vec<wgpu::Adapter> {
+    instance().enumerate_adapters(BACKENDS).await
+}
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: BACKENDS,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    })
+}
+
+fn rank(info: &wgpu::AdapterInfo) -> u32 {
+    match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
+    let mut found = adapters().await;
+    if found.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Adapter,
+            "no GPU adapter found",
+            "install a Vulkan, Metal or DX12 driver; on Debian or Ubuntu `apt-get install mesa-vulkan-drivers` \
+             brings a software one",
+        ));
+    }
+    found.sort_by_key(|adapter| rank(&adapter.get_info()));
+    let Some(wanted) = &options.adapter else { return Ok(found.swap_remove(0)) };
+    let names: Vec<String> = found.iter().map(|adapter| adapter.get_info().name).collect();
+    match names.iter().position(|name| name.to_lowercase().contains(&wanted.to_lowercase())) {
+        Some(at) => Ok(found.swap_remove(at)),
+        None => Err(Error::new(
+            ErrorKind::Adapter,
+            format!("no adapter's name contains `{wanted}`"),
+            format!("choose one of: {}", names.join("; ")),
+        )),
+    }
+}
+
+impl Gpu {
+    /// Opens the adapter that `options` ask for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Adapter`] when there is none, or it cannot be opened.
+    pub async fn open(options: &GpuOptions) -> Result<Gpu> {
+        let adapter = choose(options).await?;
+        let info = adapter.get_info();
+        let (features, limits) = if options.guaranteed_limits {
+            (wgpu::Features::empty(), guaranteed_limits())
+        } else {
+            (adapter.features() & Caps::wanted(), adapter.limits())
+        };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("tbrm"),
+            required_features: features,
+            required_limits: limits,
+            ..wgpu::DeviceDescriptor::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
+            let what = format!("cannot open adapter {}: {e}", info.name);
+            Error::new(ErrorKind::Adapter, what, "update its driver, or choose another one with --adapter")
+        })?;
+        let fault = Arc::new(Mutex::new(None));
+        let (uncaptured, lost) = (fault.clone(), fault.clone());
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| remember(&uncaptured, device_error(&error))));
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                remember(&lost, lost_error(&message));
+            }
+        });
+        let caps = Caps::new(&info, device.features(), &device.limits());
+        let poller = Poller::new(&device);
+        Ok(Gpu(Arc::new(Inner {
+            device,
+            queue,
+            info,
+            caps,
+            poller,
+            fault,
+            pipelines: Mutex::default(),
+            buffers: AtomicU64::new(0),
+            bind_groups: AtomicU64::new(0),
+        })))
+    }
+
+    /// What the device can do.
+    pub fn caps(&self) -> &Caps {
+        &self.0.caps
+    }
+
+    /// Which adapter this is.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.0.info
+    }
+
+    pub(crate) fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+
+    pub(crate) fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+
+    /// How many objects were made so far.
+    pub fn made(&self) -> Made {
+        Made {
+            buffers: self.0.buffers.load(Ordering::Relaxed),
+            pipelines: self.0.pipelines.lock().expect("no panic under the lock").len() as u64,
+            bind_groups: self.0.bind_groups.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The first fault that the device reported on its own, if any.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] or [`ErrorKind::TooLarge`].
+    pub fn check(&self) -> Result<()> {
+        match self.0.fault.lock().expect("no panic under the lock").as_ref() {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// A zeroed storage buffer of `len` words, named `label`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] when the adapter's buffers are smaller.
+    pub fn storage(&self, label: &str, len: usize) -> Result<View> {
+        let usages = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        self.buffer(label, len as u64 * WORD, usages)
+    }
+
+    /// A zeroed uniform buffer of `len` words, named `label`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] when the adapter's buffers are smaller.
+    pub fn uniform(&self, label: &str, len: usize) -> Result<View> {
+        self.buffer(label, len as u64 * WORD, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)
+    }
+
+    pub(crate) fn staging(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
+        let usages = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        self.buffer(label, bytes, usages).map(View::into_buffer)
+    }
+
+    pub(crate) fn query_results(&self, label: &str, len: usize) -> Result<wgpu::Buffer> {
+        let usages = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        self.buffer(label, len as u64 * WORD, usages).map(View::into_buffer)
+    }
+
+    fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<View> {
+        let size = align_up(bytes.max(WORD));
+        if size > self.caps().max_buffer {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("{label} needs a buffer of {size} bytes; the adapter's limit is {}", self.caps().max_buffer),
+                "use a smaller model, shorter sequences or a smaller micro-batch",
+            ));
+        }
+        self.0.buffers.fetch_add(1, Ordering::Relaxed);
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
+        self.check()?;
+        Ok(View { size: bytes.max(WORD), ..View::whole(buffer) })
+    }
+
+    /// A storage buffer that holds `data`.
+    ///
+    /// # Errors
+    /// As [`Gpu::storage`].
+    pub fn upload<T: bytemuck::Pod>(&self, label: &str, data: &[T]) -> Result<View> {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let view = self.storage(label, bytes.len().div_ceil(WORD as usize))?;
+        self.write(&view, data);
+        Ok(view)
+    }
+
+    /// Writes `data` to the start of `view`, before anything submitted later.
+    ///
+    /// # Panics
+    /// When `view` is smaller than `data`, or belongs to a plan.
+    pub fn write<T: bytemuck::Pod>(&self, view: &View, data: &[T]) {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        assert!(bytes.len() as u64 <= view.size, "{} bytes into a view of {}", bytes.len(), view.size);
+        self.queue().write_buffer(view.buffer(), view.offset, bytes);
+    }
+
+    /// Reads `view` back once everything submitted so far is done. Makes a staging buffer: not for the steady state.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] when the device was lost or reported an error.
+    pub async fn read<T: bytemuck::Pod>(&self, view: &View) -> Result<Vec<T>> {
+        let staging = self.staging("readback", view.size)?;
+        let mut encoder = self.encoder("readback");
+        super::plan::encode_copy(&mut encoder, view, &staging, 0);
+        self.submit(encoder)?;
+        let mapped = self.map(&staging, view.size).await?;
+        Ok(bytemuck::pod_collect_to_vec(&mapped))
+    }
+
+    pub(crate) fn map(&self, staging: &wgpu::Buffer, bytes: u64) -> Mapped {
+        let mapped = map(self.clone(), staging, bytes);
+        self.0.poller.wake();
+        mapped
+    }
+
+    pub(crate) fn encoder(&self, label: &str) -> wgpu::CommandEncoder {
+        self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(label) })
+    }
+
+    pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<()> {
+        self.queue().submit([encoder.finish()]);
+        self.check()
+    }
+
+    pub(crate) fn count_bind_group(&self) {
+        self.0.bind_groups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The pipeline of a kernel, compiled at its first use.
+    pub(crate) fn pipeline(&self, desc: &'static KernelDesc) -> Arc<Pipeline> {
+        let mut pipelines = self.0.pipelines.lock().expect("no panic under the lock");
+        pipelines.entry((desc.entry, desc.variant)).or_insert_with(|| Arc::new(self.compile(desc))).clone()
+    }
+
+    fn compile(&self, desc: &'static KernelDesc) -> Pipeline {
+        let name = format!("{}.{}", desc.entry, desc.variant);
+        let label = Some(name.as_str());
+        let entries: Vec<_> = desc.bindings.iter().map(layout_entry).collect();
+        let device = self.device();
+        let layout =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&layout)],
+            ..wgpu::PipelineLayoutDescriptor::default()
+        });
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label,
+            source: wgpu::ShaderSource::Wgsl(desc.source.into()),
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(desc.entry),
+            // Every kernel writes its workgroup memory before it reads it.
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..wgpu::PipelineCompilationOptions::default()
+            },
+            cache: None,
+        });
+        Pipeline { pipeline, layout }
+    }
+}
+
+fn layout_entry(binding: &super::kernel::BindingDesc) -> wgpu::BindGroupLayoutEntry {
+    let ty = match binding.kind {
+        BindingKind::Params | BindingKind::Uniform => wgpu::BufferBindingType::Uniform,
+        BindingKind::Input | BindingKind::Output => wgpu::BufferBindingType::Storage { read_only: false },
+    };
+    wgpu::BindGroupLayoutEntry {
+        binding: binding.binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: false,
+            min_binding_size: std::num::NonZeroU64::new(binding.min_size),
+        },
+        count: None,
+    }
+}
+
+/// The first fault is the cause; what follows it only confuses.
+fn remember(fault: &Mutex<Option<Error>>, error: Error) {
+    fault.lock().expect("no panic under the lock").get_or_insert(error);
+}
+
+fn device_error(error: &wgpu::Error) -> Error {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => Error::new(
+            ErrorKind::TooLarge,
+            "the device is out of memory",
+            "use a smaller model, a smaller --micro-batch-tokens, or close other programs that use the GPU",
+        ),
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => Error::new(
+            ErrorKind::Device,
+            format!("the device reported an error: {}", one_line(description)),
+            "this is a fault of the program or the driver: update the driver, try another --adapter, report it",
+        ),
+    }
+}
+
+fn lost_error(message: &str) -> Error {
+    Error::new(
+        ErrorKind::Device,
+        format!("the device was lost: {}", one_line(message)),
+        "start again with --resume; if it happens again, update the driver or use a smaller --micro-batch-tokens",
+    )
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
