@@ -1,0 +1,18 @@
+//! The KV cache.
+
+use super::{Launch, Variants};
+use crate::gpu::kernels::cache::{CacheAttend, CacheWrite, Variant};
+
+impl Launch for CacheWrite<'_> {
+    fn launch(&self, variants: &Variants) -> (Variant, usize) {
+        let words = self.p.rows as usize * (self.p.kv_heads * self.p.head_dim) as usize;
+        (variants.cache, words.div_ceil(variants.cache.consts().wg as usize))
+    }
+}
+
+impl Launch for CacheAttend<'_> {
+    fn launch(&self, variants: &Variants) -> (Variant, usize) {
+        let items = self.p.rows as usize * self.p.heads as usize;
+        (variants.cache, items.div_ceil(variants.cache.consts().wg as usize))
+    }
+}

@@ -1,0 +1,55 @@
+// Picks the rows that predict completion tokens, so that only they enter the head; the backward puts their gradient
+// back into a cleared array. Each row is picked at most once. NONE marks padding: zero forward, nothing backward.
+
+#import shared/grid
+
+const WG: u32 = 64u;
+const NONE: u32 = 0xffffffffu;
+
+struct RowsParams {
+    rows: u32, // R
+    cols: u32, // C
+}
+
+@group(0) @binding(0) var<uniform> p: RowsParams;
+
+@group(0) @binding(1) var<storage, read> rows: array<u32>; // (R)
+@group(0) @binding(2) var<storage, read> x: array<f32>; // (T, C)
+@group(0) @binding(3) var<storage, read_write> out: array<f32>; // (R, C)
+
+@group(0) @binding(4) var<storage, read> dout: array<f32>; // (R, C)
+@group(0) @binding(5) var<storage, read_write> dx: array<f32>; // (T, C) = at the picked rows; cleared before
+
+@compute @workgroup_size(WG)
+fn rows_fwd(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let i = group_index(wid, nwg) * WG + lid;
+    if i >= p.rows * p.cols {
+        return;
+    }
+    let row = rows[i / p.cols];
+    if row == NONE {
+        out[i] = 0.0;
+    } else {
+        out[i] = x[row * p.cols + i % p.cols];
+    }
+}
+
+@compute @workgroup_size(WG)
+fn rows_bwd(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let i = group_index(wid, nwg) * WG + lid;
+    if i >= p.rows * p.cols {
+        return;
+    }
+    let row = rows[i / p.cols];
+    if row != NONE {
+        dx[row * p.cols + i % p.cols] = dout[i];
+    }
+}
