@@ -1,5 +1,6 @@
 //! The device, its memory, and the kernels that `build.rs` generated from `shaders/`.
 
+pub mod buffer;
 pub mod kernel;
 
 /// The kernels generated from `shaders/`: a module per file, in it the uniform structs, the `Variant` enum, the
