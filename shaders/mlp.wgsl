@@ -1,0 +1,56 @@
+// SwiGLU between the fused gate-and-up projection and the down projection: act = silu(gate) * up, with
+// silu(g) = g * sigmoid(g). Refuses to store sigmoid(gate): the backward reads gate_up again and recomputes it.
+// T tokens, F the feed-forward width; one invocation per element of act.
+
+#import shared/grid
+
+struct MlpParams {
+  rows: u32, // T
+  cols: u32, // F
+}
+
+const WG = 64u;
+
+@group(0) @binding(0) var<uniform> p: MlpParams;
+@group(0) @binding(1) var<storage, read> gate_up: array<f32>; // (T, 2F) gate, then up
+@group(0) @binding(2) var<storage, read_write> act: array<f32>; // (T, F)
+@group(0) @binding(3) var<storage, read> dact: array<f32>; // (T, F)
+@group(0) @binding(4) var<storage, read_write> dgate_up: array<f32>; // (T, 2F) =
+
+fn sigmoid(g: f32) -> f32 {
+  return 1.0 / (1.0 + exp(-g));
+}
+
+// act = silu(gate) * up
+@compute @workgroup_size(WG)
+fn mlp_fwd(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) nwg: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = group_index(wid, nwg) * WG + lane;
+  if i >= p.rows * p.cols {
+    return;
+  }
+  let gate = i / p.cols * 2u * p.cols + i % p.cols;
+  let g = gate_up[gate];
+  act[i] = g * sigmoid(g) * gate_up[gate + p.cols];
+}
+
+// dgate = dact * up * silu'(gate), dup = dact * silu(gate), with silu'(g) = s + g * s * (1 - s), s = sigmoid(g)
+@compute @workgroup_size(WG)
+fn mlp_bwd(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) nwg: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = group_index(wid, nwg) * WG + lane;
+  if i >= p.rows * p.cols {
+    return;
+  }
+  let gate = i / p.cols * 2u * p.cols + i % p.cols;
+  let g = gate_up[gate];
+  let s = sigmoid(g);
+  dgate_up[gate] = dact[i] * gate_up[gate + p.cols] * (s + g * s * (1.0 - s));
+  dgate_up[gate + p.cols] = dact[i] * g * s;
+}
