@@ -40,10 +40,10 @@ fn cache_write(
         return;
     }
     let c = i % width;
-    let from = row * (p.heads + 2u * p.kv_heads) * p.head_dim + p.heads * p.head_dim + c;
-    let to = (slot[row] * p.capacity + min(position[row], p.capacity - 1u)) * width + c;
-    keys[to] = qkv[from];
-    values[to] = qkv[from + width];
+    let source = row * (p.heads + 2u * p.kv_heads) * p.head_dim + p.heads * p.head_dim + c;
+    let dest = (slot[row] * p.capacity + min(position[row], p.capacity - 1u)) * width + c;
+    keys[dest] = qkv[source];
+    values[dest] = qkv[source + width];
 }
 
 // Attention of each row to its slot's positions 0 ..= position. One invocation a (row, head): the softmax runs online.

@@ -1,0 +1,100 @@
+//! A model on the device: its configuration, where its parameters lie, and what its kernels need besides them.
+
+use std::sync::Arc;
+
+use super::config::ModelConfig;
+use super::decoder::Dims;
+use super::ids::Ids;
+use super::memory::{Layout, Pages};
+use super::params::ParamSpec;
+use super::weights::{self, WeightFiles};
+use crate::error::Result;
+use crate::gpu::buffer::WORD;
+use crate::gpu::{Gpu, View};
+
+/// A decoder whose weights are in device memory.
+#[derive(Clone)]
+pub struct Model {
+    /// What config.json says.
+    pub config: ModelConfig,
+    /// The parameter table.
+    pub specs: Arc<Vec<ParamSpec>>,
+    /// Where each parameter lies.
+    pub layout: Arc<Layout>,
+    /// The weights.
+    pub weights: Pages,
+    pub(crate) ids: Ids,
+    pub(crate) dims: Dims,
+    pub(crate) rope_table: View, // (positions, D)
+    positions: usize,
+}
+
+/// Where the parameters of `config` would lie on `gpu`.
+pub fn layout(gpu: &Gpu, config: &ModelConfig) -> Layout {
+    let shapes: Vec<_> = config.params().iter().map(|spec| (spec.rows, spec.cols)).collect();
+    Layout::new(&shapes, (gpu.caps().max_binding / WORD) as usize)
+}
+
+impl Model {
+    /// A model of zeros, for sequences of up to `positions` tokens.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::TooLarge`] when the device has no room.
+    pub fn zeros(gpu: &Gpu, config: &ModelConfig, positions: usize) -> Result<Model> {
+        let layout = Arc::new(layout(gpu, config));
+        let specs = config.params();
+        let weights = Pages::new(gpu, "weights", layout.clone())?;
+        let ids = Ids::new(&specs, config.num_hidden_layers);
+        let rope_table = gpu.upload("rope", &rope_table(config, positions))?;
+        let dims = Dims {
+            vocab: config.vocab_size,
+            channels: config.hidden_size,
+            heads: config.num_attention_heads,
+            kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim,
+            ffn: config.intermediate_size,
+            eps: config.rms_norm_eps as f32,
+        };
+        let specs = Arc::new(specs);
+        Ok(Model { config: config.clone(), specs, layout, weights, ids, dims, rope_table, positions })
+    }
+
+    /// The model that `files` hold.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Model`] names a tensor that is missing, misshapen, damaged or not finite.
+    pub fn load(gpu: &Gpu, config: &ModelConfig, positions: usize, files: &WeightFiles<'_>) -> Result<Model> {
+        let model = Model::zeros(gpu, config, positions)?;
+        weights::load(&model.specs, files, |id, data| model.weights.write(gpu, id, &data))?;
+        Ok(model)
+    }
+
+    /// The longest sequence that the model was opened for, in tokens.
+    pub fn positions(&self) -> usize {
+        self.positions
+    }
+
+    /// Reads every parameter back, in the order of the parameter table.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn read(&self, gpu: &Gpu, pages: &Pages) -> Result<Vec<Vec<f32>>> {
+        let mut all = Vec::with_capacity(self.specs.len());
+        for id in 0..self.specs.len() {
+            all.push(pages.read(gpu, id).await?);
+        }
+        Ok(all)
+    }
+}
+
+/// (positions, D): D/2 cosines, then D/2 sines of position * inv_freq, computed in f64.
+fn rope_table(config: &ModelConfig, positions: usize) -> Vec<f32> {
+    let inv_freq = config.rope.inv_freq(config.head_dim);
+    let mut table = Vec::with_capacity(positions * config.head_dim);
+    for position in 0..positions {
+        let angles = || inv_freq.iter().map(|&f| position as f64 * f64::from(f));
+        table.extend(angles().map(|angle| angle.cos() as f32));
+        table.extend(angles().map(|angle| angle.sin() as f32));
+    }
+    table
+}
