@@ -242,7 +242,8 @@ fn broken_conventions_are_refused() {
         let text = if to == "p: u32" { text.replace("p.n", "p") } else { text };
         refused(build(&text), &[what, "shaders/test.wgsl"]);
     }
-    refused(build(&good.replace("@binding(2)", "@binding(1)")), &["shaders/test.wgsl"]);
+    let twice = build(&good.replace("@binding(2)", "@binding(1)"));
+    refused(twice, &["conflict with other resource", "shaders/test.wgsl:4"]);
 }
 
 #[test]
