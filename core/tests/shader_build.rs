@@ -243,7 +243,7 @@ fn broken_conventions_are_refused() {
         refused(build(&text), &[what, "shaders/test.wgsl"]);
     }
     let twice = build(&good.replace("@binding(2)", "@binding(1)"));
-    refused(twice, &["conflict with other resource", "shaders/test.wgsl:4"]);
+    refused(twice, &["conflict with other resource", "shaders/test.wgsl:5"]);
 }
 
 #[test]
