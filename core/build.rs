@@ -18,7 +18,7 @@ fn main() -> io::Result<()> {
         for failure in &failures {
             eprintln!("{failure}\n");
         }
-        eprintln!("{} shader errors", failures.len());
+        eprintln!("shader errors: {}", failures.len());
         process::exit(1);
     });
     for (name, text) in &output.sources {

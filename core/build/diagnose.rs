@@ -70,6 +70,8 @@ impl Flat {
             let _ = write!(out, "\n  --> shaders/{file}");
         }
         for (span, label) in labels {
+            // naga's default labels name a handle of its arenas.
+            let label = if label.starts_with("naga::") { "" } else { label };
             let (Some(range), Some((first, _))) = (span.to_range(), self.lines_of(*span)) else { continue };
             let Some(origin) = self.origins.get(first).or(self.origins.last()) else { continue };
             let start = self.text[..range.start].rfind('\n').map_or(0, |newline| newline + 1);
@@ -80,12 +82,13 @@ impl Flat {
             let margin = " ".repeat(number.len());
             let _ = write!(
                 out,
-                "\n{margin} --> shaders/{}:{}:{}\n{margin} |\n{number} | {line}\n{margin} | {}{} {label}",
+                "\n{margin} --> shaders/{}:{}:{}\n{margin} |\n{number} | {line}\n{margin} | {}{}{}{label}",
                 origin.file,
                 origin.line,
                 before + 1,
                 " ".repeat(before),
                 "^".repeat(width),
+                if label.is_empty() { "" } else { " " },
             );
         }
         for note in notes {

@@ -4,9 +4,9 @@
 
 mod diagnose;
 mod emit;
-mod family;
+pub(crate) mod family;
 mod flatten;
-mod reflect;
+pub(crate) mod reflect;
 
 use std::collections::BTreeMap;
 

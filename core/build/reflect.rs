@@ -277,12 +277,6 @@ impl Reflector<'_> {
                 ),
             );
         }
-        for pair in entry.bindings.windows(2) {
-            if pair[0].number == pair[1].number {
-                let (a, b, number) = (&pair[0].name, &pair[1].name, pair[0].number);
-                self.fail(span, &format!("entry point `{name}`: `{a}` and `{b}` are both binding {number}"));
-            }
-        }
         if self.variant.defines.contains("UPGRADE") {
             return;
         }
