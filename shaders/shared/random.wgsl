@@ -1,17 +1,14 @@
 // Counter-based random numbers: the same (seed, stream, counter) gives the same number, whoever asks and whenever.
-
-fn mix(x: u32) -> u32 {
-    var h = x;
-    h ^= h >> 16u;
-    h *= 0x7feb352du;
-    h ^= h >> 15u;
-    h *= 0x846ca68bu;
-    h ^= h >> 16u;
-    return h;
-}
+// PCG3D (Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020), its first word.
 
 fn random(seed: u32, stream: u32, counter: u32) -> u32 {
-    return mix(mix(mix(seed) ^ stream) ^ counter);
+    var v = vec3(seed, stream, counter) * 1664525u + 1013904223u;
+    v.x += v.y * v.z;
+    v.y += v.z * v.x;
+    v.z += v.x * v.y;
+    v ^= v >> vec3(16u);
+    v.x += v.y * v.z;
+    return v.x;
 }
 
 // In [0, 1), 24 bits.

@@ -2,8 +2,9 @@
 
 use super::{Launch, Ops, Variants};
 use crate::gpu::View;
+use crate::gpu::kernels::bias::{BiasBwd, BiasParams};
 use crate::gpu::kernels::matmul::{
-    MatmulBiasBwd, MatmulNn, MatmulNt, MatmulNtAdd, MatmulParams, MatmulTn, Variant,
+    MatmulNn, MatmulNt, MatmulNtAdd, MatmulParams, MatmulTn, Variant,
 };
 use crate::model::memory::Matrix;
 
@@ -134,8 +135,7 @@ impl Ops<'_> {
             self.run(MatmulTn { p, a: dout, w: x, out: &part.view });
         }
         if let Some(dbias) = dbias {
-            let p = MatmulParams { m: m as u32, n: dw.rows as u32, lda: dw.rows as u32, accumulate: 1, ..MatmulParams::default() };
-            self.run(MatmulBiasBwd { p, a: dout, out: dbias });
+            self.run(BiasBwd { p: BiasParams { rows: m as u32, cols: dw.rows as u32 }, dout, dw: dbias });
         }
     }
 }

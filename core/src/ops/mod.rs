@@ -3,6 +3,7 @@
 
 pub mod adamw;
 pub mod attention;
+pub mod bias;
 pub mod cache;
 pub mod embed;
 pub mod head;
