@@ -1,0 +1,122 @@
+//! The settings of a training run, as they stand in `RUN/config.json`.
+
+use serde::{Deserialize, Serialize};
+
+use super::schedule::Schedule;
+use crate::error::{Error, ErrorKind, Result};
+use crate::objective::Objective;
+
+/// What is subtracted from the residual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Calibrate {
+    /// Nothing.
+    #[default]
+    None,
+    /// V_1 of the reference: the loss starts near R / beta whatever offset the initial logits have.
+    VRef,
+}
+
+/// What becomes of completions that were cut off before an end token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Truncated {
+    /// They count like any other.
+    #[default]
+    Keep,
+    /// They get weight 0.
+    Mask,
+}
+
+/// Everything that decides what a run computes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainConfig {
+    /// What is minimised.
+    pub objective: Objective,
+    /// The strength of the KL regularisation.
+    pub beta: f64,
+    /// The largest learning rate of the schedule.
+    pub learning_rate: f64,
+    /// How the learning rate moves.
+    pub schedule: Schedule,
+    /// Steps over which it rises from 0.
+    pub warmup: u64,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Trajectories in one optimizer step.
+    pub batch: usize,
+    /// A permutation per epoch; otherwise file order.
+    pub shuffle: bool,
+    /// Decides the permutations.
+    pub seed: u64,
+    /// The largest global norm of a step's gradient; 0 for no limit.
+    pub grad_clip: f64,
+    /// Decoupled weight decay, on every parameter.
+    pub weight_decay: f64,
+    /// kappa: multiplies the logits wherever they stand.
+    pub logit_scale: f64,
+    /// What is subtracted from the residual.
+    pub calibrate: Calibrate,
+    /// Steps after which the reference becomes the current model; 0 for never.
+    pub reference_reset: u64,
+    /// What becomes of truncated completions.
+    pub truncated: Truncated,
+    /// Tokens of one micro-batch at most.
+    pub micro_batch_tokens: usize,
+    /// Steps between checkpoints; 0 for only the last.
+    pub checkpoint_every: u64,
+    /// Steps between evaluations on held-out records; 0 for never.
+    pub eval_every: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        TrainConfig {
+            objective: Objective::Tbrm,
+            beta: 0.05,
+            learning_rate: 3e-4,
+            schedule: Schedule::Constant,
+            warmup: 0,
+            steps: 100,
+            batch: 32,
+            shuffle: true,
+            seed: 0,
+            grad_clip: 1.0,
+            weight_decay: 0.0,
+            logit_scale: 1.0,
+            calibrate: Calibrate::None,
+            reference_reset: 0,
+            truncated: Truncated::Keep,
+            micro_batch_tokens: 2048,
+            checkpoint_every: 100,
+            eval_every: 0,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Refuses settings that make no sense.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] names the setting.
+    pub fn check(&self) -> Result<()> {
+        let positive = |name: &str, value: f64| -> Result<()> {
+            if value.is_finite() && value > 0.0 { Ok(()) } else { Err(bad(name, value, "a number above 0")) }
+        };
+        let not_negative = |name: &str, value: f64| -> Result<()> {
+            if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(bad(name, value, "a number from 0 up")) }
+        };
+        positive("--beta", self.beta)?;
+        positive("--lr", self.learning_rate)?;
+        positive("--logit-scale", self.logit_scale)?;
+        not_negative("--grad-clip", self.grad_clip)?;
+        not_negative("--weight-decay", self.weight_decay)?;
+        positive("--steps", self.steps as f64)?;
+        positive("--batch", self.batch as f64)?;
+        positive("--micro-batch-tokens", self.micro_batch_tokens as f64)
+    }
+}
+
+fn bad(name: &str, value: f64, wanted: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("{name} is {value}"), format!("give {wanted}"))
+}
