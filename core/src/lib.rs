@@ -6,6 +6,8 @@
 
 pub mod error;
 pub mod gpu;
+pub mod model;
 pub mod platform;
+pub mod reference;
 
 pub use error::{Error, ErrorKind, Result};
