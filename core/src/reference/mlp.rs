@@ -15,12 +15,12 @@ pub fn backward(gate_up: &[f64], dact: &[f64], ffn: usize) -> Vec<f64> {
     assert_eq!(gate_up.len(), 2 * dact.len());
     let mut dgate_up = vec![0.0; gate_up.len()];
     for (t, dact) in dact.chunks_exact(ffn).enumerate() {
-        for f in 0..ffn {
+        for (f, &dact) in dact.iter().enumerate() {
             let (gate_at, up_at) = (t * 2 * ffn + f, t * 2 * ffn + ffn + f);
             let (gate, up) = (gate_up[gate_at], gate_up[up_at]);
             let s = sigmoid(gate);
-            dgate_up[gate_at] = dact[f] * up * (s + gate * s * (1.0 - s));
-            dgate_up[up_at] = dact[f] * gate * s;
+            dgate_up[gate_at] = dact * up * (s + gate * s * (1.0 - s));
+            dgate_up[up_at] = dact * gate * s;
         }
     }
     dgate_up

@@ -43,7 +43,7 @@ fn temperature_divides_the_logits() {
 #[test]
 fn filters_keep_the_likeliest_and_all_that_tie_with_the_last() {
     let logits = [0.1, 0.4, 0.1, 0.3, 0.1].map(f64::ln);
-    let cases: [(&str, Option<usize>, Option<f64>, [f64; 5]); 9] = [
+    for (name, top_k, top_p, expected) in [
         ("top-k 1", Some(1), None, [0.0, 1.0, 0.0, 0.0, 0.0]),
         ("top-k 2", Some(2), None, [0.0, 4.0 / 7.0, 0.0, 3.0 / 7.0, 0.0]),
         ("top-k 3 ties", Some(3), None, [0.1, 0.4, 0.1, 0.3, 0.1]),
@@ -53,8 +53,7 @@ fn filters_keep_the_likeliest_and_all_that_tie_with_the_last() {
         ("top-p ties", None, Some(0.75), [0.1, 0.4, 0.1, 0.3, 0.1]),
         ("top-p 1", None, Some(1.0), [0.1, 0.4, 0.1, 0.3, 0.1]),
         ("top-p of what top-k left", Some(2), Some(0.5), [0.0, 1.0, 0.0, 0.0, 0.0]),
-    ];
-    for (name, top_k, top_p, expected) in cases {
+    ] {
         let probs = distribution(&logits, &Filter { temperature: 1.0, top_k, top_p });
         assert_close(name, &probs, &expected, 1e-14);
     }
