@@ -7,8 +7,10 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 # A Rust that setup has just installed is not on PATH yet.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
-# Software Vulkan drivers want one, and containers have none.
-export XDG_RUNTIME_DIR ?= $(shell mktemp -d)
+# Vulkan drivers want one, and containers have none.
+ifndef XDG_RUNTIME_DIR
+export XDG_RUNTIME_DIR := $(shell d=$${TMPDIR:-/tmp}/tbrm-runtime-$$(id -u); mkdir -p -m 700 $$d && echo $$d)
+endif
 
 RUN ?= runs/demo
 PRESETS ?= nano tiny
@@ -20,8 +22,7 @@ demo: setup
 	@echo "report: $(RUN)/report.html"
 
 bench: setup
-	cargo build --release --locked -p tbrm
-	for preset in $(PRESETS); do target/release/tbrm bench --preset $$preset; done
+	for preset in $(PRESETS); do cargo run --quiet --release --locked -p tbrm -- bench --preset $$preset; done
 
 # From the quick to the slow, so that a small mistake is told in seconds. Clippy and rustdoc share their checked
 # dependencies; only the tests need them compiled.
