@@ -5,6 +5,9 @@
 
 pub mod args;
 pub mod exit;
+pub mod progress;
+pub mod report;
 pub mod store;
+pub mod tensorboard;
 #[cfg(test)]
 mod testing;
