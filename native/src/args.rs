@@ -1,0 +1,413 @@
+//! The command line: every command, its options, their defaults and their help. Nothing here acts on them.
+
+mod values;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use values::{
+    BenchWeights, Calibrate, LogFormat, Objective, Preset, Schedule, TokenizerSource, Truncated,
+};
+use values::{not_negative, positive, positive_count, probability};
+
+/// Trains language models by Trajectory Bellman Residual Minimization, on any GPU.
+#[derive(Debug, Parser)]
+#[command(name = "tbrm", version, max_term_width = 110, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// The options of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Common {
+    /// Use the adapter whose name contains NAME (default: the best GPU, a software adapter only if nothing else)
+    #[arg(long, value_name = "NAME", global = true)]
+    pub adapter: Option<String>,
+    /// Seed of everything that is drawn
+    #[arg(long, value_name = "N", default_value_t = 0, global = true)]
+    pub seed: u64,
+    /// Print results as one JSON object on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show no progress
+    #[arg(long, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The whole story on an embedded task: warm start, TBRM from logs alone, accuracy after each stage
+    #[command(after_help = "Example:\n  tbrm demo --out runs/demo")]
+    Demo(DemoArgs),
+    /// Adapters, backends, the features and limits that matter, and what they unlock
+    #[command(after_help = "Example:\n  tbrm devices --json")]
+    Devices,
+    /// Make a fresh model directory
+    #[command(
+        after_help = "Example:\n  tbrm init --preset tiny --tokenizer train:corpus.txt --vocab-size 2048 --out models/fresh"
+    )]
+    Init(InitArgs),
+    /// Train a model from logs, without rollouts
+    #[command(
+        after_help = "Example:\n  tbrm train --model models/base --data logs.jsonl --out runs/first --beta 0.05"
+    )]
+    Train(Box<TrainArgs>),
+    /// Log-probs, implicit rewards and Bellman residuals of logged completions
+    #[command(
+        after_help = "Example:\n  tbrm score --model runs/first/model --reference models/base --data logs.jsonl --beta 0.05 --out scores.jsonl"
+    )]
+    Score(ScoreArgs),
+    /// Accuracy on problems with known answers: avg@K, pass@K, maj@K with standard errors
+    #[command(
+        after_help = "Example:\n  tbrm eval --model runs/first/model --data problems.jsonl --reward numeric --samples 8"
+    )]
+    Eval(EvalArgs),
+    /// Continue a prompt
+    #[command(
+        after_help = "Example:\n  tbrm generate --model runs/first/model --prompt 'Once upon' --temperature 0.8"
+    )]
+    Generate(GenerateArgs),
+    /// Look into logs, or turn other formats into records
+    #[command(subcommand)]
+    Logs(LogsCommand),
+    /// Speed and memory of one optimizer step on random data
+    #[command(after_help = "Example:\n  tbrm bench --preset tiny --json")]
+    Bench(BenchArgs),
+}
+
+/// Options of `demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// The run directory to write
+    #[arg(long, value_name = "RUN", default_value = "runs/demo")]
+    pub out: PathBuf,
+    /// Replace what an earlier run wrote there
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Options of `init`.
+#[derive(Args, Debug)]
+pub struct InitArgs {
+    /// The model's size
+    #[arg(long, required_unless_present = "config", conflicts_with = "config")]
+    pub preset: Option<Preset>,
+    /// The model's shape: a Hugging Face config.json (its vocabulary size becomes the tokenizer's)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// `bytes`, a tokenizer.json, or `train:CORPUS` for a byte-level BPE of that text
+    #[arg(long, value_name = "bytes|FILE|train:CORPUS")]
+    pub tokenizer: TokenizerSource,
+    /// Entries of the tokenizer that is trained
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub vocab_size: Option<usize>,
+    /// The longest sequence, in tokens
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = positive_count)]
+    pub max_positions: usize,
+    /// The model directory to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Options of `train`.
+#[derive(Args, Debug)]
+pub struct TrainArgs {
+    /// The model to train (a Hugging Face directory); as given, it is also the reference
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Records, as JSONL
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub data: Vec<PathBuf>,
+    /// The run directory to write
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// Go on from the run's last checkpoint
+    #[arg(long, conflicts_with = "overwrite")]
+    pub resume: bool,
+    /// Replace what an earlier run wrote there
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Print the plan, the memory and the time that it would take, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// What to minimise
+    #[command(flatten)]
+    pub objective: ObjectiveArgs,
+    /// How to minimise it
+    #[command(flatten)]
+    pub optimizer: OptimizerArgs,
+    /// How to read the records
+    #[command(flatten)]
+    pub records: RecordArgs,
+    /// Evaluation during training
+    #[command(flatten)]
+    pub eval: EvalDuringTraining,
+    /// What the run leaves behind
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What `train` minimises.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Objective")]
+pub struct ObjectiveArgs {
+    /// The objective
+    #[arg(long, value_enum, default_value_t)]
+    pub objective: Objective,
+    /// How strongly the reward pulls away from the reference: smaller is stronger
+    #[arg(long, value_name = "B", default_value_t = 0.05, value_parser = positive)]
+    pub beta: f64,
+    /// Factor on the logits: the policy that is trained samples at temperature 1/K
+    #[arg(long, value_name = "K", default_value_t = 1.0, value_parser = positive)]
+    pub logit_scale: f64,
+    /// What is subtracted from V_1: nothing, or its value under the reference
+    #[arg(long, value_enum, default_value_t)]
+    pub calibrate: Calibrate,
+    /// The reference becomes the current model every N steps
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub reference_reset: Option<usize>,
+    /// Records without an end token: keep them, or give them weight 0
+    #[arg(long, value_enum, default_value_t)]
+    pub truncated: Truncated,
+}
+
+/// How `train` minimises it.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Optimization")]
+pub struct OptimizerArgs {
+    /// Learning rate (default: the objective's, printed at the start)
+    #[arg(long, value_name = "LR", value_parser = positive)]
+    pub lr: Option<f64>,
+    /// How the learning rate changes after the warm-up
+    #[arg(long, value_enum, default_value_t)]
+    pub schedule: Schedule,
+    /// Steps in which the learning rate rises from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub warmup: usize,
+    /// Optimizer steps
+    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = positive_count)]
+    pub steps: Option<usize>,
+    /// Passes over the records (default: printed at the start)
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub epochs: Option<usize>,
+    /// Completions in one optimizer step (default: printed at the start)
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub batch: Option<usize>,
+    /// The most tokens on the GPU at once (default: what fits its memory); the batch is accumulated over these
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub micro_batch_tokens: Option<usize>,
+    /// Take the records in file order, and wrap around
+    #[arg(long)]
+    pub no_shuffle: bool,
+    /// The largest global norm of a step's gradient
+    #[arg(long, value_name = "NORM", default_value_t = 1.0, value_parser = positive)]
+    pub grad_clip: f64,
+    /// Decoupled weight decay, on every parameter
+    #[arg(long, value_name = "W", default_value_t = 0.0, value_parser = not_negative)]
+    pub weight_decay: f64,
+}
+
+/// How records are read.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Records")]
+pub struct RecordArgs {
+    /// The longest record, in tokens (default: the model's positions)
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub max_length: Option<usize>,
+    /// Set bad records aside in RUN/rejected.jsonl instead of stopping
+    #[arg(long)]
+    pub skip_invalid: bool,
+}
+
+/// Evaluation during training.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Evaluation during training")]
+pub struct EvalDuringTraining {
+    /// Problems, as JSONL with `prompt` and `answer`; the best checkpoint is kept
+    #[arg(long, value_name = "FILE", requires = "eval_every")]
+    pub eval_data: Option<PathBuf>,
+    /// Evaluate every N steps
+    #[arg(long, value_name = "N", requires = "eval_data", value_parser = positive_count)]
+    pub eval_every: Option<usize>,
+    /// How an answer is judged: `exact`, `numeric` or `regex:PATTERN`
+    #[arg(long, value_name = "KIND", default_value = "exact")]
+    pub eval_reward: String,
+    /// Completions a problem
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = positive_count)]
+    pub eval_samples: usize,
+    /// The longest completion, in tokens
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive_count)]
+    pub eval_max_new_tokens: usize,
+}
+
+/// What a run leaves behind.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Save a checkpoint every N steps (default: printed at the start)
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub checkpoint_every: Option<usize>,
+    /// Keep the last N checkpoints, and the best
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = positive_count)]
+    pub keep: usize,
+    /// Write TensorBoard event files beside metrics.jsonl
+    #[arg(long)]
+    pub tensorboard: bool,
+    /// Measure GPU time per kernel: a table, and a trace for Perfetto in FILE (default: RUN/trace.json)
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub profile: Option<Option<PathBuf>>,
+}
+
+/// Options of `score`.
+#[derive(Args, Debug)]
+pub struct ScoreArgs {
+    /// The model
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The reference (default: the model itself)
+    #[arg(long, value_name = "DIR")]
+    pub reference: Option<PathBuf>,
+    /// Records, as JSONL
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// The beta of the residual and of the implicit reward
+    #[arg(long, value_name = "B", value_parser = positive)]
+    pub beta: f64,
+    /// Factor on the logits, as in training
+    #[arg(long, value_name = "K", default_value_t = 1.0, value_parser = positive)]
+    pub logit_scale: f64,
+    /// What is subtracted from V_1, as in training
+    #[arg(long, value_enum, default_value_t)]
+    pub calibrate: Calibrate,
+    /// The most tokens on the GPU at once (default: what fits its memory)
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub micro_batch_tokens: Option<usize>,
+    /// Where the scores go, one record a line
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// How text is drawn.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Sampling")]
+pub struct SamplingArgs {
+    /// The longest completion, in tokens
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive_count)]
+    pub max_new_tokens: usize,
+    /// 0 takes the likeliest token
+    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = not_negative)]
+    pub temperature: f64,
+    /// Draw from the likeliest tokens that together have this probability
+    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = probability)]
+    pub top_p: f64,
+    /// Draw from the K likeliest tokens
+    #[arg(long, value_name = "K", value_parser = positive_count)]
+    pub top_k: Option<usize>,
+}
+
+/// Options of `eval`.
+#[derive(Args, Debug)]
+pub struct EvalArgs {
+    /// The model
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Problems, as JSONL with `prompt` and `answer`
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// How an answer is judged: `exact`, `numeric` or `regex:PATTERN`
+    #[arg(long, value_name = "KIND")]
+    pub reward: String,
+    /// Completions a problem
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = positive_count)]
+    pub samples: usize,
+    /// How completions are drawn
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    /// Where the completions go, one a line
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Options of `generate`.
+#[derive(Args, Debug)]
+pub struct GenerateArgs {
+    /// The model
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The text to continue
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: String,
+    /// How the text is drawn
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
+/// The commands under `logs`.
+#[derive(Debug, Subcommand)]
+pub enum LogsCommand {
+    /// What is in a file of records, and what is wrong with it, line by line
+    #[command(after_help = "Example:\n  tbrm logs check logs.jsonl --model models/base")]
+    Check(LogsCheckArgs),
+    /// Turn another format into records
+    #[command(
+        after_help = "Example:\n  tbrm logs convert --from gsm8k-solutions solutions.jsonl --out logs.jsonl"
+    )]
+    Convert(LogsConvertArgs),
+}
+
+/// Options of `logs check`.
+#[derive(Args, Debug)]
+pub struct LogsCheckArgs {
+    /// Records, as JSONL
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Count in this model's tokens, and check against its positions
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// The longest record, in tokens (default: the model's positions)
+    #[arg(long, value_name = "N", requires = "model", value_parser = positive_count)]
+    pub max_length: Option<usize>,
+}
+
+/// Options of `logs convert`.
+#[derive(Args, Debug)]
+pub struct LogsConvertArgs {
+    /// The format of FILE
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub from: LogFormat,
+    /// What to convert
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the records go (default: stdout)
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Options of `bench`.
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// The model and batch
+    #[arg(long, value_enum, default_value = "tiny")]
+    pub preset: Preset,
+    /// The objective
+    #[arg(long, value_enum, default_value_t)]
+    pub objective: Objective,
+    /// Random weights and data, or those that are a hash of their index, as in the peers' programs
+    #[arg(long, value_enum, default_value_t)]
+    pub weights: BenchWeights,
+    /// Measured steps, after two that warm up
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive_count)]
+    pub steps: usize,
+    /// Measure GPU time per kernel: a table, and a trace for Perfetto in FILE (default: trace.json)
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub profile: Option<Option<PathBuf>>,
+}

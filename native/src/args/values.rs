@@ -1,0 +1,140 @@
+//! The values that options take, and how they are read.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+
+/// `--objective`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Objective {
+    /// One squared Bellman residual per completion
+    #[default]
+    Tbrm,
+    /// One per token: collapses, kept as the ablation
+    Brm,
+    /// Cross-entropy on the completions, whatever their reward
+    Sft,
+}
+
+/// `--calibrate`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Calibrate {
+    /// delta = rho + V_1 - R/beta
+    #[default]
+    None,
+    /// delta - V_1 of the reference
+    VRef,
+}
+
+/// `--truncated`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Truncated {
+    /// Train on them like on the others
+    #[default]
+    Keep,
+    /// Give them weight 0
+    Mask,
+}
+
+/// `--schedule`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Schedule {
+    /// Stay at the learning rate
+    #[default]
+    Constant,
+    /// Fall to 0 along a half cosine
+    Cosine,
+    /// Fall to 0 along a line
+    Linear,
+}
+
+/// `--preset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// 2 layers of 64 channels
+    Nano,
+    /// 4 layers of 128 channels
+    Tiny,
+    /// 6 layers of 384 channels
+    Small,
+    /// 12 layers of 768 channels
+    Gpt2,
+}
+
+/// `--weights` of `bench`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum BenchWeights {
+    /// Drawn from the seed
+    #[default]
+    Random,
+    /// A hash of their index: the peers' exact work
+    Hash,
+}
+
+/// `--from` of `logs convert`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// GSM8K's example_model_solutions.jsonl: four models' solutions, right and wrong
+    Gsm8kSolutions,
+    /// GSM8K's train.jsonl and test.jsonl: the worked answers, reward 1
+    Gsm8k,
+    /// OpenAI chat fine-tuning files: `messages`
+    OpenaiChat,
+    /// TRL data sets: `prompt` and `completion`, or `chosen` and `rejected`
+    Trl,
+}
+
+/// `--tokenizer` of `init`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenizerSource {
+    /// One token a byte.
+    Bytes,
+    /// A tokenizer.json.
+    File(PathBuf),
+    /// A byte-level BPE to be trained on this text.
+    Train(PathBuf),
+}
+
+impl FromStr for TokenizerSource {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text.strip_prefix("train:") {
+            Some(corpus) => TokenizerSource::Train(corpus.into()),
+            None if text == "bytes" => TokenizerSource::Bytes,
+            None => TokenizerSource::File(text.into()),
+        })
+    }
+}
+
+fn number(text: &str, allowed: impl Fn(f64) -> bool, wanted: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if allowed(x) => Ok(x),
+        _ => Err(format!("not {wanted}")),
+    }
+}
+
+/// Reads a finite number above 0.
+pub(super) fn positive(text: &str) -> Result<f64, String> {
+    number(text, |x| x.is_finite() && x > 0.0, "a number above 0")
+}
+
+/// Reads a finite number that is at least 0.
+pub(super) fn not_negative(text: &str) -> Result<f64, String> {
+    number(text, |x| x.is_finite() && x >= 0.0, "a number of at least 0")
+}
+
+/// Reads a number in (0, 1].
+pub(super) fn probability(text: &str) -> Result<f64, String> {
+    number(text, |x| x > 0.0 && x <= 1.0, "a number above 0 and at most 1")
+}
+
+/// Reads a whole number of at least 1.
+pub(super) fn positive_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n >= 1 => Ok(n),
+        _ => Err("not a whole number of at least 1".into()),
+    }
+}

@@ -1,0 +1,13 @@
+//! What the command `tbrm` is made of, apart from the training itself, which is `tbrm-core`'s: the command line, files,
+//! progress and reports.
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod exit;
+pub mod progress;
+pub mod report;
+pub mod store;
+pub mod tensorboard;
+#[cfg(test)]
+mod testing;
