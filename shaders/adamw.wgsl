@@ -115,7 +115,7 @@ fn adamw_update(
     }
     var scale = 1.0;
     if step.clip > 0.0 && size > step.clip {
-        scale = step.clip / (size + 1e-6);
+        scale = step.clip / size;
     }
     let last = min((group + 1u) * BLOCK, p.count);
     for (var i = group * BLOCK + lid; i < last; i += WG) {

@@ -95,6 +95,7 @@ fn objective_tbrm(
 }
 
 // The token-level ablation: delta_h = kappa * logit_h - ref_logp_h - V_{h+1}, the last one - R / beta instead of V.
+// Calibration shifts the first value, so that the residuals add up to tbrm's.
 @compute @workgroup_size(WG)
 fn objective_brm(
     @builtin(workgroup_id) wid: vec3<u32>,
@@ -109,6 +110,7 @@ fn objective_brm(
     let last = traj_start[s + 1u];
     let weight = traj[s * TRAJ + 1u];
     let goal = traj[s * TRAJ] * step.inv_beta;
+    var shift = traj[s * TRAJ + 2u];
     var before = 0.0;
     var sum = 0.0;
     var squares = 0.0;
@@ -117,7 +119,8 @@ fn objective_brm(
         if r + 1u < last {
             next = lse[r + 1u];
         }
-        let delta = chosen[r] - ref_logp[r] - next;
+        let delta = chosen[r] - ref_logp[r] - next - shift;
+        shift = 0.0;
         let g = 2.0 * delta * weight * step.inv_weight * step.kappa;
         a[r] = g;
         b[r] = before;

@@ -122,7 +122,8 @@ mod tests {
         for (i, a) in tensors.iter().enumerate() {
             for (j, b) in tensors.iter().enumerate().skip(i + 1) {
                 let (p, q) = (layout.places[i], layout.places[j]);
-                let share = p.segment == q.segment && p.offset < q.offset + b.size && q.offset < p.offset + a.size;
+                let share =
+                    p.segment == q.segment && p.offset < q.offset + b.size && q.offset < p.offset + a.size;
                 assert!(!(share && a.meets(b)), "tensors {i} and {j} overlap in memory and in time");
             }
         }

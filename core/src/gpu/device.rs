@@ -125,7 +125,9 @@ impl Gpu {
         })?;
         let fault = Arc::new(Mutex::new(None));
         let (uncaptured, lost) = (fault.clone(), fault.clone());
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| remember(&uncaptured, device_error(&error))));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            remember(&uncaptured, device_error(&error))
+        }));
         device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
                 remember(&lost, lost_error(&message));
@@ -189,7 +191,8 @@ impl Gpu {
     /// # Errors
     /// [`ErrorKind::TooLarge`] when the adapter's buffers are smaller.
     pub fn storage(&self, label: &str, len: usize) -> Result<View> {
-        let usages = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let usages =
+            wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         self.buffer(label, len as u64 * WORD, usages)
     }
 
@@ -216,7 +219,10 @@ impl Gpu {
         if size > self.caps().max_buffer {
             return Err(Error::new(
                 ErrorKind::TooLarge,
-                format!("{label} needs a buffer of {size} bytes; the adapter's limit is {}", self.caps().max_buffer),
+                format!(
+                    "{label} needs a buffer of {size} bytes; the adapter's limit is {}",
+                    self.caps().max_buffer
+                ),
                 "use a smaller model, shorter sequences or a smaller micro-batch",
             ));
         }
@@ -351,11 +357,13 @@ fn device_error(error: &wgpu::Error) -> Error {
             "the device is out of memory",
             "use a smaller model, a smaller --micro-batch-tokens, or close other programs that use the GPU",
         ),
-        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => Error::new(
-            ErrorKind::Device,
-            format!("the device reported an error: {}", one_line(description)),
-            "this is a fault of the program or the driver: update the driver, try another --adapter, report it",
-        ),
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+            Error::new(
+                ErrorKind::Device,
+                format!("the device reported an error: {}", one_line(description)),
+                "this is a fault of the program or the driver: update the driver, try another --adapter, report it",
+            )
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod caps;
 pub mod device;
 pub mod kernel;
+pub mod pages;
 pub mod plan;
 pub mod profile;
 mod readback;

@@ -58,7 +58,12 @@ impl Recorder {
             let twice = views[..at].iter().any(|earlier| earlier.overlaps(view));
             assert!(!twice, "{}: `{}` overlaps another binding", desc.entry, binding.name);
         }
-        self.steps.push(Step::Dispatch { desc, params: kernel.params().to_vec(), views, groups: groups as u64 });
+        self.steps.push(Step::Dispatch {
+            desc,
+            params: kernel.params().to_vec(),
+            views,
+            groups: groups as u64,
+        });
     }
 
     /// Sets `view` to zero.
@@ -90,7 +95,10 @@ impl Recorder {
         if let Some(large) = self.tensors.iter().find(|t| t.life.is_some() && align_up(t.size) > limit) {
             return Err(Error::new(
                 ErrorKind::TooLarge,
-                format!("tensor `{}` needs {} bytes in one binding; the adapter allows {limit}", large.name, large.size),
+                format!(
+                    "tensor `{}` needs {} bytes in one binding; the adapter allows {limit}",
+                    large.name, large.size
+                ),
                 "use a smaller --micro-batch-tokens",
             ));
         }

@@ -68,7 +68,11 @@ impl Profile {
     pub(super) fn timer(&self, gpu: &Gpu, dispatches: usize) -> Result<Timer> {
         if !gpu.caps().timestamps {
             let what = format!("adapter {} has no timestamp queries", gpu.info().name);
-            return Err(Error::new(ErrorKind::Device, what, "leave --profile out, or choose another --adapter"));
+            return Err(Error::new(
+                ErrorKind::Device,
+                what,
+                "leave --profile out, or choose another --adapter",
+            ));
         }
         let sets = dispatches.div_ceil(PER_SET).max(1);
         let sets = (0..sets)
@@ -148,7 +152,8 @@ mod tests {
     #[test]
     fn table_sums_by_kernel_and_sorts() {
         let span = |name, start_us, us| Span { name, start_us, us };
-        let profile = Profile { spans: vec![span("a", 0., 1.), span("b", 1., 5.), span("a", 6., 2.)], origin: None };
+        let profile =
+            Profile { spans: vec![span("a", 0., 1.), span("b", 1., 5.), span("a", 6., 2.)], origin: None };
         let table = profile.table();
         assert_eq!((table[0].name, table[0].calls), ("b", 1));
         assert_eq!((table[1].name, table[1].calls, table[1].us), ("a", 2, 3.0));

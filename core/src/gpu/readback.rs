@@ -56,7 +56,11 @@ impl Future for Mapped {
             return Poll::Ready(Err(fault));
         }
         let refused = |why: String| {
-            Error::new(ErrorKind::Device, format!("cannot read from the device: {why}"), "start again with --resume")
+            Error::new(
+                ErrorKind::Device,
+                format!("cannot read from the device: {why}"),
+                "start again with --resume",
+            )
         };
         let bytes = outcome
             .map_err(|e| refused(e.to_string()))

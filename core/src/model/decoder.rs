@@ -6,7 +6,7 @@
 use super::batch_io::{Inputs, Shape};
 use super::device::Model;
 use super::ids::LayerIds;
-use super::memory::Pages;
+use crate::gpu::pages::Pages;
 use crate::gpu::View;
 use crate::gpu::kernels::attention::{
     AttentionBwdDelta, AttentionBwdKv, AttentionBwdQ, AttentionFwd, AttentionParams,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::config::ModelConfig;
 use super::decoder::Dims;
 use super::ids::Ids;
-use super::memory::{Layout, Pages};
+use crate::gpu::pages::{Layout, Pages};
 use super::params::ParamSpec;
 use super::weights::{self, WeightFiles};
 use crate::error::Result;

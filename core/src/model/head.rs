@@ -3,7 +3,7 @@
 
 use super::batch_io::Inputs;
 use super::device::Model;
-use super::memory::Pages;
+use crate::gpu::pages::Pages;
 use crate::gpu::buffer::{ALIGN, WORD};
 use crate::gpu::kernels::head::{HeadBwd, HeadParams, HeadStats};
 use crate::gpu::{Gpu, View};

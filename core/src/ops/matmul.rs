@@ -3,10 +3,8 @@
 use super::{Launch, Ops, Variants};
 use crate::gpu::View;
 use crate::gpu::kernels::bias::{BiasBwd, BiasParams};
-use crate::gpu::kernels::matmul::{
-    MatmulNn, MatmulNt, MatmulNtAdd, MatmulParams, MatmulTn, Variant,
-};
-use crate::model::memory::Matrix;
+use crate::gpu::kernels::matmul::{MatmulNn, MatmulNt, MatmulNtAdd, MatmulParams, MatmulTn, Variant};
+use crate::gpu::pages::Matrix;
 
 /// Which kernels multiply: the scalar one takes every size, the vec4 one needs rows that are multiples of 4 words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::model::batch_io::{Inputs, Shape};
 use crate::model::decoder::{Backward, forward};
 use crate::model::device::Model;
 use crate::model::head::{self, Head};
-use crate::model::memory::Pages;
+use crate::gpu::pages::Pages;
 use crate::objective::{Objective, Rows};
 use crate::ops::adamw::partials;
 use crate::ops::{Ops, Variants};

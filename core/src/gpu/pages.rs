@@ -2,9 +2,9 @@
 //! so that the optimizer walks over whole pages. A page never exceeds the binding limit; a matrix that does is split
 //! by rows over several.
 
+use super::buffer::{ALIGN, WORD};
+use super::{Gpu, View};
 use crate::error::Result;
-use crate::gpu::buffer::{ALIGN, WORD};
-use crate::gpu::{Gpu, View};
 
 /// Tensors and parts of tensors start at a multiple of this many words.
 const STEP: usize = (ALIGN / WORD) as usize;
