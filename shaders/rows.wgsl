@@ -1,10 +1,9 @@
 // Picks the rows that predict completion tokens, so that only they enter the head; the backward puts their gradient
-// back into a cleared array. Each row is picked at most once. NONE marks padding: zero forward, nothing backward.
+// back into a cleared array. No row is picked twice.
 
 #import shared/grid
 
 const WG: u32 = 64u;
-const NONE: u32 = 0xffffffffu;
 
 struct RowsParams {
     rows: u32, // R
@@ -30,12 +29,7 @@ fn rows_fwd(
     if i >= p.rows * p.cols {
         return;
     }
-    let row = rows[i / p.cols];
-    if row == NONE {
-        out[i] = 0.0;
-    } else {
-        out[i] = x[row * p.cols + i % p.cols];
-    }
+    out[i] = x[rows[i / p.cols] * p.cols + i % p.cols];
 }
 
 @compute @workgroup_size(WG)
@@ -48,8 +42,5 @@ fn rows_bwd(
     if i >= p.rows * p.cols {
         return;
     }
-    let row = rows[i / p.cols];
-    if row != NONE {
-        dx[row * p.cols + i % p.cols] = dout[i];
-    }
+    dx[rows[i / p.cols] * p.cols + i % p.cols] = dout[i];
 }

@@ -4,11 +4,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod data;
 pub mod error;
 pub mod gpu;
 pub mod model;
+pub mod objective;
 pub mod ops;
 pub mod platform;
 pub mod reference;
+pub mod rng;
+pub mod train;
 
 pub use error::{Error, ErrorKind, Result};

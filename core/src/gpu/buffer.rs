@@ -1,6 +1,8 @@
 //! Where a kernel's arrays live: a [`View`] is a byte range of a real buffer, or of a tensor whose place the
 //! arena will choose when the plan is finished.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// Every tensor starts at a multiple of this many bytes: WebGPU's largest offset alignment for a binding.
 pub const ALIGN: u64 = 256;
 
@@ -13,6 +15,8 @@ pub(crate) enum Slot {
     Planned(u32),
     /// A buffer that outlives the plan.
     Bound(wgpu::Buffer),
+    /// A buffer that a rehearsal did not make, by number.
+    Absent(u64),
 }
 
 /// A range of memory that kernels read and write as an array of 32-bit words.
@@ -28,6 +32,12 @@ impl View {
     pub(crate) fn whole(buffer: wgpu::Buffer) -> Self {
         let size = buffer.size();
         View { slot: Slot::Bound(buffer), offset: 0, size }
+    }
+
+    /// A buffer of its own that is only counted.
+    pub(crate) fn absent(size: u64) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        View { slot: Slot::Absent(NEXT.fetch_add(1, Ordering::Relaxed)), offset: 0, size }
     }
 
     /// How many 32-bit words.
@@ -63,6 +73,7 @@ impl View {
         let same = match (&self.slot, &other.slot) {
             (Slot::Planned(a), Slot::Planned(b)) => a == b,
             (Slot::Bound(a), Slot::Bound(b)) => a == b,
+            (Slot::Absent(a), Slot::Absent(b)) => a == b,
             _ => false,
         };
         same && self.offset < other.offset + other.size && other.offset < self.offset + self.size
@@ -76,6 +87,7 @@ impl View {
         match &self.slot {
             Slot::Bound(buffer) => buffer,
             Slot::Planned(id) => panic!("tensor {id} of a plan has no buffer of its own"),
+            Slot::Absent(id) => panic!("buffer {id} belongs to a rehearsal"),
         }
     }
 
@@ -86,7 +98,7 @@ impl View {
     pub(crate) fn planned(&self) -> Option<u32> {
         match self.slot {
             Slot::Planned(id) => Some(id),
-            Slot::Bound(_) => None,
+            Slot::Bound(_) | Slot::Absent(_) => None,
         }
     }
 }

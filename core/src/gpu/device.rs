@@ -40,7 +40,11 @@ pub struct Made {
 
 /// An opened device; clones share it.
 #[derive(Clone, Debug)]
-pub struct Gpu(Arc<Inner>);
+pub struct Gpu {
+    inner: Arc<Inner>,
+    /// Where a rehearsal counts the bytes that it would allocate.
+    rehearsal: Option<Arc<AtomicU64>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -135,7 +139,7 @@ impl Gpu {
         });
         let caps = Caps::new(&info, device.features(), &device.limits());
         let poller = Poller::new(&device);
-        Ok(Gpu(Arc::new(Inner {
+        let inner = Inner {
             device,
             queue,
             info,
@@ -145,33 +149,51 @@ impl Gpu {
             pipelines: Mutex::default(),
             buffers: AtomicU64::new(0),
             bind_groups: AtomicU64::new(0),
-        })))
+        };
+        Ok(Gpu { inner: Arc::new(inner), rehearsal: None })
+    }
+
+    /// The same device, on which buffers are counted but not made: what runs on it says how much memory the real run
+    /// needs, before anything is allocated.
+    #[must_use]
+    pub fn rehearse(&self) -> Gpu {
+        Gpu { inner: self.inner.clone(), rehearsal: Some(Arc::default()) }
+    }
+
+    /// Whether buffers are only counted.
+    pub fn is_rehearsal(&self) -> bool {
+        self.rehearsal.is_some()
+    }
+
+    /// Bytes of the buffers that a rehearsal would have made.
+    pub fn rehearsed_bytes(&self) -> u64 {
+        self.rehearsal.as_ref().map_or(0, |bytes| bytes.load(Ordering::Relaxed))
     }
 
     /// What the device can do.
     pub fn caps(&self) -> &Caps {
-        &self.0.caps
+        &self.inner.caps
     }
 
     /// Which adapter this is.
     pub fn info(&self) -> &wgpu::AdapterInfo {
-        &self.0.info
+        &self.inner.info
     }
 
     pub(crate) fn device(&self) -> &wgpu::Device {
-        &self.0.device
+        &self.inner.device
     }
 
     pub(crate) fn queue(&self) -> &wgpu::Queue {
-        &self.0.queue
+        &self.inner.queue
     }
 
     /// How many objects were made so far.
     pub fn made(&self) -> Made {
         Made {
-            buffers: self.0.buffers.load(Ordering::Relaxed),
-            pipelines: self.0.pipelines.lock().expect("no panic under the lock").len() as u64,
-            bind_groups: self.0.bind_groups.load(Ordering::Relaxed),
+            buffers: self.inner.buffers.load(Ordering::Relaxed),
+            pipelines: self.inner.pipelines.lock().expect("no panic under the lock").len() as u64,
+            bind_groups: self.inner.bind_groups.load(Ordering::Relaxed),
         }
     }
 
@@ -180,7 +202,7 @@ impl Gpu {
     /// # Errors
     /// [`ErrorKind::Device`] or [`ErrorKind::TooLarge`].
     pub fn check(&self) -> Result<()> {
-        match self.0.fault.lock().expect("no panic under the lock").as_ref() {
+        match self.inner.fault.lock().expect("no panic under the lock").as_ref() {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }
@@ -226,7 +248,11 @@ impl Gpu {
                 "use a smaller model, shorter sequences or a smaller micro-batch",
             ));
         }
-        self.0.buffers.fetch_add(1, Ordering::Relaxed);
+        if let Some(counted) = &self.rehearsal {
+            counted.fetch_add(size, Ordering::Relaxed);
+            return Ok(View::absent(bytes.max(WORD)));
+        }
+        self.inner.buffers.fetch_add(1, Ordering::Relaxed);
         let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size,
@@ -255,7 +281,9 @@ impl Gpu {
     pub fn write<T: bytemuck::Pod>(&self, view: &View, data: &[T]) {
         let bytes: &[u8] = bytemuck::cast_slice(data);
         assert!(bytes.len() as u64 <= view.size, "{} bytes into a view of {}", bytes.len(), view.size);
-        self.queue().write_buffer(view.buffer(), view.offset, bytes);
+        if !self.is_rehearsal() {
+            self.queue().write_buffer(view.buffer(), view.offset, bytes);
+        }
     }
 
     /// Reads `view` back once everything submitted so far is done. Makes a staging buffer: not for the steady state.
@@ -273,7 +301,7 @@ impl Gpu {
 
     pub(crate) fn map(&self, staging: &wgpu::Buffer, bytes: u64) -> Mapped {
         let mapped = map(self.clone(), staging, bytes);
-        self.0.poller.wake();
+        self.inner.poller.wake();
         mapped
     }
 
@@ -287,12 +315,12 @@ impl Gpu {
     }
 
     pub(crate) fn count_bind_group(&self) {
-        self.0.bind_groups.fetch_add(1, Ordering::Relaxed);
+        self.inner.bind_groups.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The pipeline of a kernel, compiled at its first use.
     pub(crate) fn pipeline(&self, desc: &'static KernelDesc) -> Arc<Pipeline> {
-        let mut pipelines = self.0.pipelines.lock().expect("no panic under the lock");
+        let mut pipelines = self.inner.pipelines.lock().expect("no panic under the lock");
         pipelines.entry((desc.entry, desc.variant)).or_insert_with(|| Arc::new(self.compile(desc))).clone()
     }
 

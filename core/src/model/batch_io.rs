@@ -1,32 +1,9 @@
 //! A micro-batch in device memory: what the decoder and the objective read, and the per-row results.
 
-use crate::data::batch::Batch;
+use crate::data::batch::{Batch, Shape};
 use crate::error::Result;
 use crate::gpu::kernels::objective::Variant;
 use crate::gpu::{Gpu, View};
-
-/// The shape that a plan is recorded for; a batch is padded up to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Shape {
-    /// T
-    pub tokens: usize,
-    /// R
-    pub rows: usize,
-    /// S
-    pub trajectories: usize,
-}
-
-impl Shape {
-    /// The smallest shape that both fit.
-    #[must_use]
-    pub fn max(self, other: Shape) -> Shape {
-        Shape {
-            tokens: self.tokens.max(other.tokens),
-            rows: self.rows.max(other.rows),
-            trajectories: self.trajectories.max(other.trajectories),
-        }
-    }
-}
 
 /// Arrays of one micro-batch, large enough for every shape; they outlive plans.
 pub struct Inputs {
@@ -87,8 +64,9 @@ impl Inputs {
         })
     }
 
-    /// Writes `batch`, already padded to a plan's shape.
-    pub(crate) fn upload(&self, gpu: &Gpu, batch: &Batch) {
+    /// Writes `batch`, padded to a plan's shape, with the reference's log-prob of each row and V_1 of each trajectory
+    /// that calibration subtracts.
+    pub(crate) fn upload(&self, gpu: &Gpu, batch: &Batch, ref_logp: &[f32], v_ref: &[f32]) {
         gpu.write(&self.tokens, &batch.tokens);
         gpu.write(&self.positions, &batch.positions);
         gpu.write(&self.seq_start, &batch.seq_start);
@@ -98,8 +76,10 @@ impl Inputs {
         gpu.write(&self.order, &batch.order);
         gpu.write(&self.rows, &batch.rows);
         gpu.write(&self.targets, &batch.targets);
-        gpu.write(&self.ref_logp, &batch.ref_logp);
         gpu.write(&self.traj_start, &batch.traj_start);
-        gpu.write(&self.traj, &batch.traj);
+        gpu.write(&self.ref_logp, ref_logp);
+        let trajectories = batch.rewards.iter().zip(&batch.weights).zip(v_ref);
+        let traj: Vec<[f32; 4]> = trajectories.map(|((&reward, &weight), &v)| [reward, weight, v, 0.0]).collect();
+        gpu.write(&self.traj, &traj);
     }
 }

@@ -3,10 +3,11 @@
 //! Forward keeps, per layer, the residual stream before both norms, qkv after rotation, the attention's output and
 //! log-sum-exp, and gate·up; norms' and SwiGLU's outputs are recomputed in the backward.
 
-use super::batch_io::{Inputs, Shape};
+use super::batch_io::Inputs;
 use super::device::Model;
 use super::ids::LayerIds;
 use crate::gpu::pages::Pages;
+use crate::data::batch::Shape;
 use crate::gpu::View;
 use crate::gpu::kernels::attention::{
     AttentionBwdDelta, AttentionBwdKv, AttentionBwdQ, AttentionFwd, AttentionParams,

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::config::ModelConfig;
 use super::decoder::Dims;
 use super::ids::Ids;
+use super::init::init_param;
 use crate::gpu::pages::{Layout, Pages};
 use super::params::ParamSpec;
-use super::weights::{self, WeightFiles};
+use super::weights;
 use crate::error::Result;
 use crate::gpu::buffer::WORD;
 use crate::gpu::{Gpu, View};
@@ -31,7 +32,7 @@ pub struct Model {
 
 /// Where the parameters of `config` would lie on `gpu`.
 pub fn layout(gpu: &Gpu, config: &ModelConfig) -> Layout {
-    let shapes: Vec<_> = config.params().iter().map(|spec| (spec.rows, spec.cols)).collect();
+    let shapes: Vec<_> = config.params().iter().map(|spec| (spec.shape[0], spec.shape[1])).collect();
     Layout::new(&shapes, (gpu.caps().max_binding / WORD) as usize)
 }
 
@@ -59,14 +60,45 @@ impl Model {
         Ok(Model { config: config.clone(), specs, layout, weights, ids, dims, rope_table, positions })
     }
 
-    /// The model that `files` hold.
+    /// The model that safetensors `files` (name, bytes) hold; `index` is the index of a model in several files.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Model`] names a tensor that is missing, misshapen, damaged or not finite.
-    pub fn load(gpu: &Gpu, config: &ModelConfig, positions: usize, files: &WeightFiles<'_>) -> Result<Model> {
+    pub fn load(
+        gpu: &Gpu,
+        config: &ModelConfig,
+        positions: usize,
+        files: &[(&str, &[u8])],
+        index: Option<&str>,
+    ) -> Result<Model> {
         let model = Model::zeros(gpu, config, positions)?;
-        weights::load(&model.specs, files, |id, data| model.weights.write(gpu, id, &data))?;
+        weights::load(&model.specs, files, index, |id, data| {
+            model.weights.write(gpu, id, &data);
+            gpu.check()
+        })?;
         Ok(model)
+    }
+
+    /// A fresh model, drawn from `seed`.
+    ///
+    /// # Errors
+    /// As [`Model::zeros`].
+    pub fn fresh(gpu: &Gpu, config: &ModelConfig, positions: usize, seed: u64) -> Result<Model> {
+        let model = Model::zeros(gpu, config, positions)?;
+        for (id, spec) in model.specs.iter().enumerate() {
+            model.weights.write(gpu, id, &init_param(spec, config.initializer_range, seed));
+        }
+        Ok(model)
+    }
+
+    /// The bytes of model.safetensors, in f32 with Hugging Face names.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub async fn save(&self, gpu: &Gpu) -> Result<Vec<u8>> {
+        let all = self.read(gpu, &self.weights).await?;
+        let slices: Vec<&[f32]> = all.iter().map(Vec::as_slice).collect();
+        weights::save(&self.specs, &slices)
     }
 
     /// The longest sequence that the model was opened for, in tokens.

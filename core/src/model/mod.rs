@@ -1,3 +1,17 @@
-//! The model: what its configuration says, and what follows from it on the host.
+//! The model: its config, its parameters, and how both are read from and written to Hugging Face files.
 
+pub mod batch_io;
+pub mod config;
+pub(crate) mod decoder;
+pub mod device;
+pub(crate) mod head;
+pub mod ids;
+pub mod init;
+pub mod params;
 pub mod rope;
+pub mod weights;
+
+pub use config::{ModelConfig, PRESETS, Preset};
+pub use device::Model;
+pub use params::{ParamKind, ParamSpec, Source};
+pub use rope::{Rope, RopeScaling};

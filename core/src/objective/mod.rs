@@ -10,7 +10,7 @@ use crate::gpu::kernels::objective::{ObjectiveParams, ObjectiveSums};
 use crate::ops::Ops;
 
 /// What is minimised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Objective {
     /// Trajectory Bellman Residual Minimization.

@@ -34,7 +34,7 @@ pub struct Config {
     pub ffn: usize,
     /// Epsilon of every RMSNorm.
     pub norm_eps: f64,
-    /// `(D/2)` from [`crate::model::rope::inv_freq`].
+    /// `(D/2)` from [`super::frequencies::inv_freq`].
     pub inv_freq: Vec<f64>,
     /// The head uses `embed.weight`.
     pub tied: bool,

@@ -14,6 +14,7 @@ pub mod adamw;
 pub mod attention;
 pub mod decoder;
 pub mod embed;
+pub mod frequencies;
 pub mod head;
 pub mod matmul;
 pub mod mlp;

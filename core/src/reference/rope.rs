@@ -1,7 +1,7 @@
 //! Twin of `shaders/rope.wgsl`: rotary position embedding, in place on the query and key heads of `qkv`.
 //!
 //! Hugging Face's "rotate half": channel `i` of a head turns together with channel `i + D/2`, by the angle
-//! `position * inv_freq[i]`. The frequencies come from [`crate::model::rope::inv_freq`].
+//! `position * inv_freq[i]`. The frequencies come from [`super::frequencies::inv_freq`].
 
 use super::Heads;
 

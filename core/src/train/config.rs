@@ -17,17 +17,6 @@ pub enum Calibrate {
     VRef,
 }
 
-/// What becomes of completions that were cut off before an end token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Truncated {
-    /// They count like any other.
-    #[default]
-    Keep,
-    /// They get weight 0.
-    Mask,
-}
-
 /// Everything that decides what a run computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
@@ -59,8 +48,6 @@ pub struct TrainConfig {
     pub calibrate: Calibrate,
     /// Steps after which the reference becomes the current model; 0 for never.
     pub reference_reset: u64,
-    /// What becomes of truncated completions.
-    pub truncated: Truncated,
     /// Tokens of one micro-batch at most.
     pub micro_batch_tokens: usize,
     /// Steps between checkpoints; 0 for only the last.
@@ -86,7 +73,6 @@ impl Default for TrainConfig {
             logit_scale: 1.0,
             calibrate: Calibrate::None,
             reference_reset: 0,
-            truncated: Truncated::Keep,
             micro_batch_tokens: 2048,
             checkpoint_every: 100,
             eval_every: 0,

@@ -1,6 +1,6 @@
 //! Every kernel family's backward against finite differences of its forward, and its forward against closed forms.
 
-use tbrm_core::model::rope::inv_freq;
+use tbrm_core::reference::frequencies::inv_freq;
 use tbrm_core::reference::{Heads, attention, embed, head, matmul, mlp, norm, rope};
 
 use crate::check::{added, assert_close, assert_gradient, dot, random};

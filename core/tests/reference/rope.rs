@@ -1,6 +1,6 @@
 //! Rotation frequencies and the rotation itself.
 
-use tbrm_core::model::rope::{Llama3Scaling, inv_freq};
+use tbrm_core::reference::frequencies::{Llama3Scaling, inv_freq};
 use tbrm_core::reference::{Heads, rope};
 
 use crate::check::{assert_close, dot, random};

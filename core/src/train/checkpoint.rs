@@ -1,0 +1,132 @@
+//! Everything that a run needs to go on with the same bits.
+
+use std::collections::HashMap;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::config::TrainConfig;
+use super::optimizer::Optimizer;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
+use crate::gpu::pages::Pages;
+use crate::model::Model;
+use crate::ops::Variants;
+
+/// `state.json`: where the run stood, and what decides its bits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Completion tokens trained on.
+    pub num_tokens: u64,
+    /// The lowest held-out loss so far.
+    pub best: Option<f64>,
+    /// The run's settings.
+    pub config: TrainConfig,
+    /// The kernels that ran.
+    pub variants: String,
+    /// The adapter and driver that ran them.
+    pub device: String,
+}
+
+/// A moment of a run.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Where it stood.
+    pub state: State,
+    /// Bytes of `model.safetensors`.
+    pub model: Vec<u8>,
+    /// Bytes of `optimizer.safetensors`.
+    pub optimizer: Vec<u8>,
+    /// Bytes of `reference.safetensors`, where the reference is no longer the initial model's.
+    pub reference: Option<Vec<u8>>,
+    /// Whether no evaluation of this run had a lower loss.
+    pub best: bool,
+    /// Whether the run ends here.
+    pub last: bool,
+}
+
+impl Checkpoint {
+    /// The files of the checkpoint's directory that the trainer knows; the model's other files are the front end's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`] when the state cannot be written as JSON.
+    pub fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        let state = serde_json::to_vec_pretty(&self.state).map_err(|e| damaged("state.json", &e.to_string()))?;
+        let mut files = vec![
+            ("model.safetensors", self.model.clone()),
+            ("optimizer.safetensors", self.optimizer.clone()),
+            ("state.json", state),
+        ];
+        if let Some(reference) = &self.reference {
+            files.push(("reference.safetensors", reference.clone()));
+        }
+        Ok(files)
+    }
+}
+
+/// Names the kernels whose choice decides the bits.
+pub(crate) fn variants_name(variants: &Variants) -> String {
+    format!("{variants:?}")
+}
+
+/// Names the device for the record.
+pub fn device_name(gpu: &Gpu) -> String {
+    let info = gpu.info();
+    format!("{} ({:?}; {} {})", info.name, info.backend, info.driver, info.driver_info)
+}
+
+const MOMENTS: [&str; 2] = ["m", "v"];
+
+/// Bytes of `optimizer.safetensors`: both moments of every parameter, named `m.NAME` and `v.NAME`.
+pub(crate) async fn save_optimizer(gpu: &Gpu, model: &Model, optimizer: &Optimizer) -> Result<Vec<u8>> {
+    let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
+    for (prefix, pages) in MOMENTS.iter().zip([&optimizer.m, &optimizer.v]) {
+        for (spec, data) in model.specs.iter().zip(model.read(gpu, pages).await?) {
+            tensors.push((format!("{prefix}.{}", spec.name), spec.shape.to_vec(), data));
+        }
+    }
+    let views = tensors
+        .iter()
+        .map(|(name, shape, data)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(data));
+            view.map(|view| (name.as_str(), view)).map_err(|e| damaged("optimizer.safetensors", &e.to_string()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let metadata = HashMap::from([("format".to_owned(), "tbrm".to_owned())]);
+    safetensors::serialize(views, Some(metadata)).map_err(|e| damaged("optimizer.safetensors", &e.to_string()))
+}
+
+/// Reads what [`save_optimizer`] wrote into the optimizer's moments.
+pub(crate) fn load_optimizer(gpu: &Gpu, model: &Model, optimizer: &Optimizer, bytes: &[u8]) -> Result<()> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| damaged("optimizer.safetensors", &e.to_string()))?;
+    for (prefix, pages) in MOMENTS.iter().zip([&optimizer.m, &optimizer.v]) {
+        for (id, spec) in model.specs.iter().enumerate() {
+            load_moment(gpu, &file, &format!("{prefix}.{}", spec.name), &spec.shape, pages, id)?;
+        }
+    }
+    Ok(())
+}
+
+fn load_moment(
+    gpu: &Gpu,
+    file: &SafeTensors<'_>,
+    name: &str,
+    shape: &[usize],
+    pages: &Pages,
+    id: usize,
+) -> Result<()> {
+    let tensor = file.tensor(name).map_err(|e| damaged("optimizer.safetensors", &e.to_string()))?;
+    if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
+        return Err(damaged("optimizer.safetensors", &format!("{name} is not f32 of shape {shape:?}")));
+    }
+    let data: Vec<f32> = bytemuck::pod_collect_to_vec(tensor.data());
+    pages.write(gpu, id, &data);
+    Ok(())
+}
+
+fn damaged(file: &str, why: &str) -> Error {
+    let help = "resume from an earlier checkpoint, or start again with --overwrite";
+    Error::new(ErrorKind::Checkpoint, format!("{file} is damaged: {why}"), help)
+}

@@ -1,0 +1,192 @@
+//! A model with the buffers and plans that score and train micro-batches: shared by training, evaluation and `score`.
+
+use std::collections::HashMap;
+
+use super::micro::Recording;
+use crate::data::batch::{Batch, Shape, bucket, pack};
+use crate::data::trajectory::Trajectory;
+use crate::error::Result;
+use crate::gpu::pages::Pages;
+use crate::gpu::{Arena, Gpu, Plan, Recorder, View};
+use crate::model::Model;
+use crate::model::batch_io::Inputs;
+use crate::model::head::BUDGET;
+use crate::objective::Objective;
+use crate::ops::Variants;
+
+/// The model's opinion of one trajectory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scored {
+    /// Log-prob of each completion token.
+    pub logp: Vec<f32>,
+    /// Entropy of each of their distributions, in nats.
+    pub entropy: Vec<f32>,
+    /// Value of the prompt: log-sum-exp of the first completion token's logits.
+    pub v1: f32,
+}
+
+/// What decides the sizes of an engine's buffers, and its kernels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EngineConfig {
+    /// Tokens of one micro-batch at most, before padding.
+    pub micro_batch_tokens: usize,
+    /// Trajectories of one micro-batch at most.
+    pub trajectories: usize,
+    /// kappa.
+    pub logit_scale: f32,
+    /// Dispatches of one submit, where a watchdog limits its time.
+    pub submit_part: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Score,
+    Train(Objective),
+}
+
+/// A model, ready to score and train.
+pub struct Engine {
+    pub(crate) gpu: Gpu,
+    /// The model.
+    pub model: Model,
+    pub(crate) io: Inputs,
+    pub(crate) variants: Variants,
+    config: EngineConfig,
+    arena: Arena,
+    plans: HashMap<(Kind, Shape), Plan>,
+}
+
+impl Engine {
+    /// Buffers for micro-batches of `config`'s size.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::TooLarge`] when the device has no room.
+    pub fn new(gpu: &Gpu, model: Model, config: EngineConfig) -> Result<Engine> {
+        let tokens = bucket(config.micro_batch_tokens);
+        let most = Shape { tokens, rows: tokens, trajectories: config.trajectories + 1 };
+        let io = Inputs::new(gpu, most)?;
+        let variants = Variants::table(gpu.caps(), model.config.head_dim);
+        Ok(Engine {
+            gpu: gpu.clone(),
+            model,
+            io,
+            variants,
+            config,
+            arena: Arena::default(),
+            plans: HashMap::new(),
+        })
+    }
+
+    /// The padded shape of a batch: few shapes, so few plans.
+    pub(crate) fn shape(&self, batch: &Batch) -> Shape {
+        let Shape { tokens, rows, .. } = batch.shape();
+        // One more trajectory owns the padding rows.
+        Shape { tokens: bucket(tokens), rows: bucket(rows), trajectories: self.config.trajectories + 1 }
+    }
+
+    /// Micro-batches of `trajectories`, as places in it: at most the budget's tokens and the most trajectories each.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::TooLarge`] when one trajectory exceeds the budget.
+    pub(crate) fn micro_batches(&self, trajectories: &[&Trajectory]) -> Result<Vec<Vec<usize>>> {
+        let lengths: Vec<usize> = trajectories.iter().map(|t| t.tokens.len()).collect();
+        let packed = pack(&lengths, self.config.micro_batch_tokens)?;
+        Ok(packed.iter().flat_map(|places| places.chunks(self.config.trajectories)).map(<[_]>::to_vec).collect())
+    }
+
+    /// Bytes of the buffers behind the plans' tensors.
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    fn recording(&self) -> Recording<'_> {
+        Recording {
+            gpu: &self.gpu,
+            model: &self.model,
+            io: &self.io,
+            variants: self.variants,
+            kappa: self.config.logit_scale,
+            head_budget: BUDGET,
+        }
+    }
+
+    fn plan(&mut self, kind: Kind, shape: Shape, record: impl FnOnce(Recording<'_>) -> Recorder) -> Result<&Plan> {
+        if !self.plans.contains_key(&(kind, shape)) {
+            let plan = record(self.recording()).finish(&self.gpu, &mut self.arena)?;
+            self.plans.insert((kind, shape), plan);
+        }
+        Ok(&self.plans[&(kind, shape)])
+    }
+
+    /// The plan that scores micro-batches of `shape`.
+    pub(crate) fn score_plan(&mut self, shape: Shape) -> Result<&Plan> {
+        self.plan(Kind::Score, shape, |recording| recording.score(shape))
+    }
+
+    /// The plan that adds the gradients of micro-batches of `shape`.
+    pub(crate) fn train_plan(
+        &mut self,
+        shape: Shape,
+        objective: Objective,
+        step: &View,
+        grads: &Pages,
+    ) -> Result<&Plan> {
+        self.plan(Kind::Train(objective), shape, |recording| recording.train(shape, objective, step, grads))
+    }
+
+    /// Dispatches of one submit, where limited.
+    pub(crate) fn submit_part(&self) -> Option<usize> {
+        self.config.submit_part
+    }
+
+    /// Scores one micro-batch of trajectories.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Device`] when the device reported a fault.
+    pub(crate) async fn score_micro_batch(&mut self, trajectories: &[&Trajectory]) -> Result<Vec<Scored>> {
+        let mut batch = Batch::new(trajectories.iter().copied().enumerate());
+        let rows = batch.rows.len();
+        let shape = self.shape(&batch);
+        batch.pad_to(shape)?;
+        let (ref_logp, v_ref) = (vec![0.0; shape.rows], vec![0.0; shape.trajectories]);
+        self.io.upload(&self.gpu, &batch, &ref_logp, &v_ref);
+        let (gpu, part) = (self.gpu.clone(), self.config.submit_part);
+        self.score_plan(shape)?.submit(&gpu, part)?;
+        let column = |view: &View| view.slice(0, rows);
+        let lse: Vec<f32> = gpu.read(&column(&self.io.lse)).await?;
+        let chosen: Vec<f32> = gpu.read(&column(&self.io.chosen)).await?;
+        let entropy: Vec<f32> = gpu.read(&column(&self.io.entropy)).await?;
+        Ok((0..trajectories.len())
+            .map(|i| {
+                let rows = batch.traj_start[i] as usize..batch.traj_start[i + 1] as usize;
+                Scored {
+                    logp: rows.clone().map(|r| chosen[r] - lse[r]).collect(),
+                    v1: lse[rows.start],
+                    entropy: entropy[rows].to_vec(),
+                }
+            })
+            .collect())
+    }
+
+    /// Scores `trajectories`, in order; `progress` is told how many are done.
+    ///
+    /// # Errors
+    /// As [`Engine::new`], and [`crate::ErrorKind::Device`] when the device reported a fault.
+    pub async fn score(
+        &mut self,
+        trajectories: &[&Trajectory],
+        mut progress: impl FnMut(usize),
+    ) -> Result<Vec<Scored>> {
+        let mut scored = vec![Scored::default(); trajectories.len()];
+        let mut done = 0;
+        for places in self.micro_batches(trajectories)? {
+            let members: Vec<&Trajectory> = places.iter().map(|&place| trajectories[place]).collect();
+            for (place, result) in places.iter().zip(self.score_micro_batch(&members).await?) {
+                scored[*place] = result;
+            }
+            done += places.len();
+            progress(done);
+        }
+        Ok(scored)
+    }
+}

@@ -1,0 +1,39 @@
+//! Completions to look at: what the model now thinks of each token, against the reference.
+
+use super::engine::Scored;
+use crate::data::trajectory::Trajectory;
+
+/// One completion, token by token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// The record's line in its file, from 1.
+    pub line: usize,
+    /// Token ids of the prompt.
+    pub prompt: Vec<u32>,
+    /// Token ids of the completion, end token included.
+    pub completion: Vec<u32>,
+    /// The record's reward.
+    pub reward: Option<f64>,
+    /// delta.
+    pub residual: Option<f64>,
+    /// beta * (logp - ref_logp) of each completion token.
+    pub advantage: Vec<f64>,
+}
+
+impl Sample {
+    /// Compares `now` with the reference's log-probs.
+    pub(crate) fn new(trajectory: &Trajectory, now: &Scored, ref_logp: &[f32], v_ref: f32, beta: f64) -> Sample {
+        let advantage: Vec<f64> =
+            now.logp.iter().zip(ref_logp).map(|(l, r)| beta * (f64::from(*l) - f64::from(*r))).collect();
+        let rho = advantage.iter().sum::<f64>() / beta;
+        let (prompt, completion) = trajectory.tokens.split_at(trajectory.prompt_len);
+        Sample {
+            line: trajectory.line,
+            prompt: prompt.to_vec(),
+            completion: completion.to_vec(),
+            reward: trajectory.reward,
+            residual: trajectory.reward.map(|reward| rho + f64::from(now.v1) - f64::from(v_ref) - reward / beta),
+            advantage,
+        }
+    }
+}
