@@ -54,7 +54,8 @@ const NN = 1u;
 const TN = 2u;
 
 // ---- four neighbours in a stored row, of which the first `have` are the matrix's -------------------------------------
-// The rest are whatever the row's padding holds (vec4) or repeats of the last (scalar): callers discard them.
+// What is read beyond them, a row's padding (vec4) or repeats of the last (scalar), reaches no element of out; vec4 may
+// write it to out's padding.
 
 #if VEC4
 fn a_quad(i: u32, have: u32) -> vec4<f32> {
@@ -69,20 +70,12 @@ fn addend_quad(i: u32, have: u32) -> vec4<f32> {
     return addend[i / 4u];
 }
 
+fn out_quad(i: u32, have: u32) -> vec4<f32> {
+    return out[i / 4u];
+}
+
 fn store_quad(i: u32, have: u32, v: vec4<f32>) {
-    let q = i / 4u;
-    if (have >= 4u) {
-        if (p.accumulate == 1u) {
-            out[q] += v;
-        } else {
-            out[q] = v;
-        }
-        return;
-    }
-    // The end of a row: the padding behind it is not ours to write.
-    for (var c = 0u; c < have; c++) {
-        out[q][c] = v[c] + select(0.0, out[q][c], p.accumulate == 1u);
-    }
+    out[i / 4u] = v;
 }
 #else
 fn a_quad(i: u32, have: u32) -> vec4<f32> {
@@ -100,9 +93,21 @@ fn addend_quad(i: u32, have: u32) -> vec4<f32> {
     return vec4(addend[i], addend[i + min(1u, last)], addend[i + min(2u, last)], addend[i + min(3u, last)]);
 }
 
+fn out_quad(i: u32, have: u32) -> vec4<f32> {
+    let last = have - 1u;
+    return vec4(out[i], out[i + min(1u, last)], out[i + min(2u, last)], out[i + min(3u, last)]);
+}
+
 fn store_quad(i: u32, have: u32, v: vec4<f32>) {
-    for (var c = 0u; c < min(have, 4u); c++) {
-        out[i + c] = v[c] + select(0.0, out[i + c], p.accumulate == 1u);
+    out[i] = v.x;
+    if (have > 1u) {
+        out[i + 1u] = v.y;
+    }
+    if (have > 2u) {
+        out[i + 2u] = v.z;
+    }
+    if (have > 3u) {
+        out[i + 3u] = v.w;
     }
 }
 #endif
@@ -115,58 +120,48 @@ fn below_k(k: u32, v: vec4<f32>) -> vec4<f32> {
     return select(vec4(0.0), v, vec4(k) + vec4(0u, 1u, 2u, 3u) < vec4(p.k));
 }
 
-// Column i holds row `row + i` of a at k .. k + 3, with zeros beyond K.
-fn a_block(form: u32, row: u32, k: u32) -> mat4x4<f32> {
+// Where the block at row `row` of out starts in a: its four rows (nt, nn) or, in x, its column (tn). Fixed while k runs:
+// software adapters do not hoist it out of the loop by themselves.
+fn a_start(form: u32, row: u32) -> vec4<u32> {
     if (form == TN) {
-        let last = p.k - 1u;
-        let at = p.a0 + min(row, (p.m - 1u) / 4u * 4u);
-        let have = p.a0 + p.m - at;
-        let block = transpose(mat4x4(
-            a_quad(at + min(k, last) * p.lda, have),
-            a_quad(at + min(k + 1u, last) * p.lda, have),
-            a_quad(at + min(k + 2u, last) * p.lda, have),
-            a_quad(at + min(k + 3u, last) * p.lda, have),
-        ));
-        return mat4x4(below_k(k, block[0]), below_k(k, block[1]), below_k(k, block[2]), below_k(k, block[3]));
+        return vec4(min(row, (p.m - 1u) / 4u * 4u));
     }
-    let last = p.m - 1u;
-    let at = p.a0 + k;
-    let have = p.k - k;
-    return mat4x4(
-        below_k(k, a_quad(at + min(row, last) * p.lda, have)),
-        below_k(k, a_quad(at + min(row + 1u, last) * p.lda, have)),
-        below_k(k, a_quad(at + min(row + 2u, last) * p.lda, have)),
-        below_k(k, a_quad(at + min(row + 3u, last) * p.lda, have)),
-    );
+    return p.a0 + min(vec4(row) + vec4(0u, 1u, 2u, 3u), vec4(p.m - 1u)) * p.lda;
 }
 
-// Column i holds columns `col .. col + 3` of w (rows, in nt) at k + i. Beyond K it is finite if w is: a's zeros meet it.
-fn w_block(form: u32, col: u32, k: u32) -> mat4x4<f32> {
+// Likewise in w, for column `col` of out: four rows (nt) or, in x, a column (nn, tn).
+fn w_start(form: u32, col: u32) -> vec4<u32> {
     if (form == NT) {
-        let last = p.n - 1u;
-        let have = p.k - k;
-        return transpose(mat4x4(
-            w_quad(min(col, last) * p.k + k, have),
-            w_quad(min(col + 1u, last) * p.k + k, have),
-            w_quad(min(col + 2u, last) * p.k + k, have),
-            w_quad(min(col + 3u, last) * p.k + k, have),
-        ));
+        return min(vec4(col) + vec4(0u, 1u, 2u, 3u), vec4(p.n - 1u)) * p.k;
     }
-    let last = p.k - 1u;
-    let at = min(col, (p.n - 1u) / 4u * 4u);
-    let have = p.n - at;
-    return mat4x4(
-        w_quad(at + min(k, last) * p.n, have),
-        w_quad(at + min(k + 1u, last) * p.n, have),
-        w_quad(at + min(k + 2u, last) * p.n, have),
-        w_quad(at + min(k + 3u, last) * p.n, have),
-    );
+    return vec4(min(col, (p.n - 1u) / 4u * 4u));
 }
 
-fn store_row(row: u32, col: u32, v: vec4<f32>) {
-    if (row < p.m && col < p.n) {
-        store_quad(p.o0 + row * p.ldo + col, p.n - col, v);
+// Column i holds the block's row i of a at k .. k + 3, with zeros beyond K.
+fn a_block(form: u32, start: vec4<u32>, k: u32) -> mat4x4<f32> {
+    var block: mat4x4<f32>;
+    if (form == TN) {
+        let at = p.a0 + start.x + min(vec4(k) + vec4(0u, 1u, 2u, 3u), vec4(p.k - 1u)) * p.lda;
+        let have = p.m - start.x;
+        block = transpose(mat4x4(a_quad(at.x, have), a_quad(at.y, have), a_quad(at.z, have), a_quad(at.w, have)));
+    } else {
+        let at = start + k;
+        let have = p.k - k;
+        block = mat4x4(a_quad(at.x, have), a_quad(at.y, have), a_quad(at.z, have), a_quad(at.w, have));
     }
+    return mat4x4(below_k(k, block[0]), below_k(k, block[1]), below_k(k, block[2]), below_k(k, block[3]));
+}
+
+// Column i holds the block's four columns of out in w at k + i; beyond K it repeats w's last, which meets zeros of a.
+fn w_block(form: u32, start: vec4<u32>, k: u32) -> mat4x4<f32> {
+    if (form == NT) {
+        let at = start + k;
+        let have = p.k - k;
+        return transpose(mat4x4(w_quad(at.x, have), w_quad(at.y, have), w_quad(at.z, have), w_quad(at.w, have)));
+    }
+    let at = start.x + min(vec4(k) + vec4(0u, 1u, 2u, 3u), vec4(p.k - 1u)) * p.n;
+    let have = p.n - start.x;
+    return mat4x4(w_quad(at.x, have), w_quad(at.y, have), w_quad(at.z, have), w_quad(at.w, have));
 }
 
 fn addend_row(row: u32, col: u32) -> vec4<f32> {
@@ -174,9 +169,20 @@ fn addend_row(row: u32, col: u32) -> vec4<f32> {
     return addend_quad(min(row, p.m - 1u) * p.ldd + at, p.n - at);
 }
 
+fn out_row(row: u32, col: u32) -> vec4<f32> {
+    let at = min(col, (p.n - 1u) / 4u * 4u);
+    return out_quad(p.o0 + min(row, p.m - 1u) * p.ldo + at, p.n - at);
+}
+
+fn store_row(row: u32, col: u32, v: vec4<f32>) {
+    if (all(vec2(row, col) < vec2(p.m, p.n))) {
+        store_quad(p.o0 + row * p.ldo + col, p.n - col, v);
+    }
+}
+
 // ---- a workgroup's block of out ---------------------------------------------------------------------------------------
 // Place is an invocation's first row and column of out. Tile is what it accumulates there; each variant defines
-// multiply (tile = the product), add (tile += addend) and store (out = or += tile).
+// load (tile = out), multiply (tile += the product), add (tile += addend) and store (out = tile).
 
 struct Place {
     row: u32,
@@ -215,14 +221,14 @@ fn load_shared(form: u32, origin: Place, k0: u32) {
         var block = mat4x4<f32>();
         if (of_a) {
             if (k0 + k < p.k) {
-                block = transpose(a_block(form, origin.row + 4u * quad, k0 + k));
+                block = transpose(a_block(form, a_start(form, origin.row + 4u * quad), k0 + k));
             }
             for (var r = 0u; r < 4u; r++) {
                 shared_a[(k + r) * STRIDE_A + quad] = block[r];
             }
         } else {
             if (k0 + k < p.k) {
-                block = w_block(form, origin.col + 4u * quad, k0 + k);
+                block = w_block(form, w_start(form, origin.col + 4u * quad), k0 + k);
             }
             for (var r = 0u; r < 4u; r++) {
                 shared_w[(k + r) * STRIDE_W + quad] = block[r];
@@ -231,8 +237,7 @@ fn load_shared(form: u32, origin: Place, k0: u32) {
     }
 }
 
-fn multiply(form: u32, origin: Place) -> Tile {
-    var tile = Tile();
+fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
     let row = origin.lane / (BLOCK_N / 4u);
     let col = origin.lane % (BLOCK_N / 4u);
     for (var k0 = 0u; k0 < p.k; k0 += BLOCK_K) {
@@ -240,19 +245,22 @@ fn multiply(form: u32, origin: Place) -> Tile {
         workgroupBarrier();
         for (var k = 0u; k < BLOCK_K; k++) {
             let y = shared_w[k * STRIDE_W + col];
-            tile.r0 += outer(shared_a[k * STRIDE_A + row], y);
+            (*tile).r0 += outer(shared_a[k * STRIDE_A + row], y);
 #if TALL
-            tile.r1 += outer(shared_a[k * STRIDE_A + BLOCK_M / 8u + row], y);
+            (*tile).r1 += outer(shared_a[k * STRIDE_A + BLOCK_M / 8u + row], y);
 #endif
         }
         // The next blocks must not overwrite what a slower invocation still reads.
         workgroupBarrier();
     }
-    return tile;
 }
 
 fn add4(rows: mat4x4<f32>, row: u32, col: u32) -> mat4x4<f32> {
     return rows + mat4x4(addend_row(row, col), addend_row(row + 1u, col), addend_row(row + 2u, col), addend_row(row + 3u, col));
+}
+
+fn load4(row: u32, col: u32) -> mat4x4<f32> {
+    return mat4x4(out_row(row, col), out_row(row + 1u, col), out_row(row + 2u, col), out_row(row + 3u, col));
 }
 
 fn store4(rows: mat4x4<f32>, row: u32, col: u32) {
@@ -270,188 +278,221 @@ fn quad_of(origin: Place) -> Place {
     );
 }
 
-fn add(tile: Tile, origin: Place) -> Tile {
+fn load(tile: ptr<function, Tile>, origin: Place) {
     let at = quad_of(origin);
-    var sum = tile;
-    sum.r0 = add4(tile.r0, at.row, at.col);
+    (*tile).r0 = load4(at.row, at.col);
 #if TALL
-    sum.r1 = add4(tile.r1, at.row + BLOCK_M / 2u, at.col);
+    (*tile).r1 = load4(at.row + BLOCK_M / 2u, at.col);
 #endif
-    return sum;
 }
 
-fn store(tile: Tile, origin: Place) {
+fn add(tile: ptr<function, Tile>, origin: Place) {
     let at = quad_of(origin);
-    store4(tile.r0, at.row, at.col);
+    (*tile).r0 = add4((*tile).r0, at.row, at.col);
 #if TALL
-    store4(tile.r1, at.row + BLOCK_M / 2u, at.col);
+    (*tile).r1 = add4((*tile).r1, at.row + BLOCK_M / 2u, at.col);
+#endif
+}
+
+fn store(tile: ptr<function, Tile>, origin: Place) {
+    let at = quad_of(origin);
+    store4((*tile).r0, at.row, at.col);
+#if TALL
+    store4((*tile).r1, at.row + BLOCK_M / 2u, at.col);
 #endif
 }
 #endif
 
 #if CPU
-// Eight quads of out. Written out, not looped: software adapters keep an indexed array in memory.
-alias Rows = array<vec4<f32>, 8>;
+alias Tile = array<vec4<f32>, TILE_QUADS>;
 
-// rows[i] += the k-vectors x[0..3], y[0..3] times w's block.
-fn multiply_rows(rows: Rows, w: mat4x4<f32>, x: mat4x4<f32>, y: mat4x4<f32>) -> Rows {
-    return Rows(
-        rows[0] + w * x[0],
-        rows[1] + w * x[1],
-        rows[2] + w * x[2],
-        rows[3] + w * x[3],
-        rows[4] + w * y[0],
-        rows[5] + w * y[1],
-        rows[6] + w * y[2],
-        rows[7] + w * y[3],
-    );
+// Eight quads at a time, written out: software adapters keep an array that a loop indexes in memory.
+// tile[first + i] += the k-vectors x[0..3], y[0..3] times w's block.
+fn multiply8(tile: ptr<function, Tile>, first: u32, w: mat4x4<f32>, x: mat4x4<f32>, y: mat4x4<f32>) {
+    (*tile)[first] += w * x[0];
+    (*tile)[first + 1u] += w * x[1];
+    (*tile)[first + 2u] += w * x[2];
+    (*tile)[first + 3u] += w * x[3];
+    (*tile)[first + 4u] += w * y[0];
+    (*tile)[first + 5u] += w * y[1];
+    (*tile)[first + 6u] += w * y[2];
+    (*tile)[first + 7u] += w * y[3];
 }
 
-fn add_rows(rows: Rows, row: u32, step: u32, col: u32) -> Rows {
-    return Rows(
-        rows[0] + addend_row(row, col),
-        rows[1] + addend_row(row + step, col),
-        rows[2] + addend_row(row + 2u * step, col),
-        rows[3] + addend_row(row + 3u * step, col),
-        rows[4] + addend_row(row + 4u * step, col),
-        rows[5] + addend_row(row + 5u * step, col),
-        rows[6] + addend_row(row + 6u * step, col),
-        rows[7] + addend_row(row + 7u * step, col),
-    );
+fn add8(tile: ptr<function, Tile>, first: u32, row: u32, step: u32, col: u32) {
+    (*tile)[first] += addend_row(row, col);
+    (*tile)[first + 1u] += addend_row(row + step, col);
+    (*tile)[first + 2u] += addend_row(row + 2u * step, col);
+    (*tile)[first + 3u] += addend_row(row + 3u * step, col);
+    (*tile)[first + 4u] += addend_row(row + 4u * step, col);
+    (*tile)[first + 5u] += addend_row(row + 5u * step, col);
+    (*tile)[first + 6u] += addend_row(row + 6u * step, col);
+    (*tile)[first + 7u] += addend_row(row + 7u * step, col);
 }
 
-fn store_rows(rows: Rows, row: u32, step: u32, col: u32) {
-    store_row(row, col, rows[0]);
-    store_row(row + step, col, rows[1]);
-    store_row(row + 2u * step, col, rows[2]);
-    store_row(row + 3u * step, col, rows[3]);
-    store_row(row + 4u * step, col, rows[4]);
-    store_row(row + 5u * step, col, rows[5]);
-    store_row(row + 6u * step, col, rows[6]);
-    store_row(row + 7u * step, col, rows[7]);
+fn load8(tile: ptr<function, Tile>, first: u32, row: u32, step: u32, col: u32) {
+    (*tile)[first] = out_row(row, col);
+    (*tile)[first + 1u] = out_row(row + step, col);
+    (*tile)[first + 2u] = out_row(row + 2u * step, col);
+    (*tile)[first + 3u] = out_row(row + 3u * step, col);
+    (*tile)[first + 4u] = out_row(row + 4u * step, col);
+    (*tile)[first + 5u] = out_row(row + 5u * step, col);
+    (*tile)[first + 6u] = out_row(row + 6u * step, col);
+    (*tile)[first + 7u] = out_row(row + 7u * step, col);
+}
+
+fn store8(tile: ptr<function, Tile>, first: u32, row: u32, step: u32, col: u32) {
+    store_row(row, col, (*tile)[first]);
+    store_row(row + step, col, (*tile)[first + 1u]);
+    store_row(row + 2u * step, col, (*tile)[first + 2u]);
+    store_row(row + 3u * step, col, (*tile)[first + 3u]);
+    store_row(row + 4u * step, col, (*tile)[first + 4u]);
+    store_row(row + 5u * step, col, (*tile)[first + 5u]);
+    store_row(row + 6u * step, col, (*tile)[first + 6u]);
+    store_row(row + 7u * step, col, (*tile)[first + 7u]);
 }
 #endif
 
 #if LANE
-// An invocation's 16 rows, in two halves, by 16 columns, in four quads 32 columns apart.
-struct Tile {
-    r00: Rows,
-    r01: Rows,
-    r02: Rows,
-    r03: Rows,
-    r10: Rows,
-    r11: Rows,
-    r12: Rows,
-    r13: Rows,
+// An invocation's 16 rows by 16 columns: for each of four quads of columns, 32 apart, the quads of all rows.
+const TILE_QUADS = 64u;
+
+fn multiply16(tile: ptr<function, Tile>, first: u32, w: mat4x4<f32>, x: array<mat4x4<f32>, 4>) {
+    multiply8(tile, first, w, x[0], x[1]);
+    multiply8(tile, first + 8u, w, x[2], x[3]);
 }
 
-fn multiply(form: u32, origin: Place) -> Tile {
-    var tile = Tile();
+fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
     let col = origin.col + 4u * origin.lane;
+    let a0 = a_start(form, origin.row);
+    let a1 = a_start(form, origin.row + 4u);
+    let a2 = a_start(form, origin.row + 8u);
+    let a3 = a_start(form, origin.row + 12u);
+    let w0 = w_start(form, col);
+    let w1 = w_start(form, col + 32u);
+    let w2 = w_start(form, col + 64u);
+    let w3 = w_start(form, col + 96u);
     for (var k = 0u; k < p.k; k += 4u) {
-        let x0 = a_block(form, origin.row, k);
-        let x1 = a_block(form, origin.row + 4u, k);
-        let x2 = a_block(form, origin.row + 8u, k);
-        let x3 = a_block(form, origin.row + 12u, k);
-        let w0 = w_block(form, col, k);
-        tile.r00 = multiply_rows(tile.r00, w0, x0, x1);
-        tile.r10 = multiply_rows(tile.r10, w0, x2, x3);
-        let w1 = w_block(form, col + 32u, k);
-        tile.r01 = multiply_rows(tile.r01, w1, x0, x1);
-        tile.r11 = multiply_rows(tile.r11, w1, x2, x3);
-        let w2 = w_block(form, col + 64u, k);
-        tile.r02 = multiply_rows(tile.r02, w2, x0, x1);
-        tile.r12 = multiply_rows(tile.r12, w2, x2, x3);
-        let w3 = w_block(form, col + 96u, k);
-        tile.r03 = multiply_rows(tile.r03, w3, x0, x1);
-        tile.r13 = multiply_rows(tile.r13, w3, x2, x3);
+        let x0 = a_block(form, a0, k);
+        let x1 = a_block(form, a1, k);
+        let x2 = a_block(form, a2, k);
+        let x3 = a_block(form, a3, k);
+        let x = array(x0, x1, x2, x3);
+        multiply16(tile, 0u, w_block(form, w0, k), x);
+        multiply16(tile, 16u, w_block(form, w1, k), x);
+        multiply16(tile, 32u, w_block(form, w2, k), x);
+        multiply16(tile, 48u, w_block(form, w3, k), x);
     }
-    return tile;
 }
 
-fn add(tile: Tile, origin: Place) -> Tile {
+fn load(tile: ptr<function, Tile>, origin: Place) {
     let row = origin.row;
     let col = origin.col + 4u * origin.lane;
-    return Tile(
-        add_rows(tile.r00, row, 1u, col),
-        add_rows(tile.r01, row, 1u, col + 32u),
-        add_rows(tile.r02, row, 1u, col + 64u),
-        add_rows(tile.r03, row, 1u, col + 96u),
-        add_rows(tile.r10, row + 8u, 1u, col),
-        add_rows(tile.r11, row + 8u, 1u, col + 32u),
-        add_rows(tile.r12, row + 8u, 1u, col + 64u),
-        add_rows(tile.r13, row + 8u, 1u, col + 96u),
-    );
+    load8(tile, 0u, row, 1u, col);
+    load8(tile, 8u, row + 8u, 1u, col);
+    load8(tile, 16u, row, 1u, col + 32u);
+    load8(tile, 24u, row + 8u, 1u, col + 32u);
+    load8(tile, 32u, row, 1u, col + 64u);
+    load8(tile, 40u, row + 8u, 1u, col + 64u);
+    load8(tile, 48u, row, 1u, col + 96u);
+    load8(tile, 56u, row + 8u, 1u, col + 96u);
 }
 
-fn store(tile: Tile, origin: Place) {
+fn add(tile: ptr<function, Tile>, origin: Place) {
     let row = origin.row;
     let col = origin.col + 4u * origin.lane;
-    store_rows(tile.r00, row, 1u, col);
-    store_rows(tile.r01, row, 1u, col + 32u);
-    store_rows(tile.r02, row, 1u, col + 64u);
-    store_rows(tile.r03, row, 1u, col + 96u);
-    store_rows(tile.r10, row + 8u, 1u, col);
-    store_rows(tile.r11, row + 8u, 1u, col + 32u);
-    store_rows(tile.r12, row + 8u, 1u, col + 64u);
-    store_rows(tile.r13, row + 8u, 1u, col + 96u);
+    add8(tile, 0u, row, 1u, col);
+    add8(tile, 8u, row + 8u, 1u, col);
+    add8(tile, 16u, row, 1u, col + 32u);
+    add8(tile, 24u, row + 8u, 1u, col + 32u);
+    add8(tile, 32u, row, 1u, col + 64u);
+    add8(tile, 40u, row + 8u, 1u, col + 64u);
+    add8(tile, 48u, row, 1u, col + 96u);
+    add8(tile, 56u, row + 8u, 1u, col + 96u);
+}
+
+fn store(tile: ptr<function, Tile>, origin: Place) {
+    let row = origin.row;
+    let col = origin.col + 4u * origin.lane;
+    store8(tile, 0u, row, 1u, col);
+    store8(tile, 8u, row + 8u, 1u, col);
+    store8(tile, 16u, row, 1u, col + 32u);
+    store8(tile, 24u, row + 8u, 1u, col + 32u);
+    store8(tile, 32u, row, 1u, col + 64u);
+    store8(tile, 40u, row + 8u, 1u, col + 64u);
+    store8(tile, 48u, row, 1u, col + 96u);
+    store8(tile, 56u, row + 8u, 1u, col + 96u);
 }
 #endif
 
 #if SUBGROUP
-// All 32 rows by the invocation's 4 columns: rows i, i + 4, i + 8, ... are in r_i, because invocation l loads the block of
-// a at row 4 l and every other one receives it by broadcast. A broadcast's lane must be a literal, hence the lists.
-struct Tile {
-    r0: Rows,
-    r1: Rows,
-    r2: Rows,
-    r3: Rows,
-}
+// All 32 rows by the invocation's 4 columns. Invocation l loads the block of a at row 4 l and every other one receives it
+// by broadcast, so tile[8 i + l] is row 4 l + i. A broadcast's lane must be a literal, hence the list.
+const TILE_QUADS = 32u;
 
-fn multiply_broadcast(rows: Rows, w: mat4x4<f32>, x: vec4<f32>) -> Rows {
-    return multiply_rows(
-        rows,
+fn multiply_broadcast(tile: ptr<function, Tile>, first: u32, w: mat4x4<f32>, x: vec4<f32>) {
+    multiply8(
+        tile,
+        first,
         w,
         mat4x4(subgroupBroadcast(x, 0u), subgroupBroadcast(x, 1u), subgroupBroadcast(x, 2u), subgroupBroadcast(x, 3u)),
         mat4x4(subgroupBroadcast(x, 4u), subgroupBroadcast(x, 5u), subgroupBroadcast(x, 6u), subgroupBroadcast(x, 7u)),
     );
 }
 
-fn multiply(form: u32, origin: Place) -> Tile {
-    var tile = Tile();
+fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
+    let a_at = a_start(form, origin.row + 4u * origin.lane);
+    let w_at = w_start(form, origin.col + 4u * origin.lane);
     for (var k = 0u; k < p.k; k += 4u) {
-        let x = a_block(form, origin.row + 4u * origin.lane, k);
-        let w = w_block(form, origin.col + 4u * origin.lane, k);
-        tile.r0 = multiply_broadcast(tile.r0, w, x[0]);
-        tile.r1 = multiply_broadcast(tile.r1, w, x[1]);
-        tile.r2 = multiply_broadcast(tile.r2, w, x[2]);
-        tile.r3 = multiply_broadcast(tile.r3, w, x[3]);
+        let x = a_block(form, a_at, k);
+        let w = w_block(form, w_at, k);
+        multiply_broadcast(tile, 0u, w, x[0]);
+        multiply_broadcast(tile, 8u, w, x[1]);
+        multiply_broadcast(tile, 16u, w, x[2]);
+        multiply_broadcast(tile, 24u, w, x[3]);
     }
-    return tile;
 }
 
-fn add(tile: Tile, origin: Place) -> Tile {
+fn load(tile: ptr<function, Tile>, origin: Place) {
     let col = origin.col + 4u * origin.lane;
-    return Tile(
-        add_rows(tile.r0, origin.row, 4u, col),
-        add_rows(tile.r1, origin.row + 1u, 4u, col),
-        add_rows(tile.r2, origin.row + 2u, 4u, col),
-        add_rows(tile.r3, origin.row + 3u, 4u, col),
-    );
+    load8(tile, 0u, origin.row, 4u, col);
+    load8(tile, 8u, origin.row + 1u, 4u, col);
+    load8(tile, 16u, origin.row + 2u, 4u, col);
+    load8(tile, 24u, origin.row + 3u, 4u, col);
 }
 
-fn store(tile: Tile, origin: Place) {
+fn add(tile: ptr<function, Tile>, origin: Place) {
     let col = origin.col + 4u * origin.lane;
-    store_rows(tile.r0, origin.row, 4u, col);
-    store_rows(tile.r1, origin.row + 1u, 4u, col);
-    store_rows(tile.r2, origin.row + 2u, 4u, col);
-    store_rows(tile.r3, origin.row + 3u, 4u, col);
+    add8(tile, 0u, origin.row, 4u, col);
+    add8(tile, 8u, origin.row + 1u, 4u, col);
+    add8(tile, 16u, origin.row + 2u, 4u, col);
+    add8(tile, 24u, origin.row + 3u, 4u, col);
+}
+
+fn store(tile: ptr<function, Tile>, origin: Place) {
+    let col = origin.col + 4u * origin.lane;
+    store8(tile, 0u, origin.row, 4u, col);
+    store8(tile, 8u, origin.row + 1u, 4u, col);
+    store8(tile, 16u, origin.row + 2u, 4u, col);
+    store8(tile, 24u, origin.row + 3u, 4u, col);
 }
 #endif
+
+fn blocks() -> u32 {
+    return ((p.m + BLOCK_M - 1u) / BLOCK_M) * ((p.n + BLOCK_N - 1u) / BLOCK_N);
+}
 
 fn origin_of(group: u32, lane: u32) -> Place {
     let across = (p.n + BLOCK_N - 1u) / BLOCK_N;
     return Place(group / across * BLOCK_M, group % across * BLOCK_N, lane);
+}
+
+fn begin(origin: Place) -> Tile {
+    var tile = Tile();
+    if (p.accumulate == 1u) {
+        load(&tile, origin);
+    }
+    return tile;
 }
 
 // ---- entry points: one workgroup for each BLOCK_M x BLOCK_N block of out ----------------------------------------------
@@ -462,9 +503,12 @@ fn matmul_nt(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let origin = origin_of(group_index(wid, nwg), lane);
-    if (origin.row < p.m) {
-        store(multiply(NT, origin), origin);
+    let group = group_index(wid, nwg);
+    if (group < blocks()) {
+        let origin = origin_of(group, lane);
+        var tile = begin(origin);
+        multiply(NT, origin, &tile);
+        store(&tile, origin);
     }
 }
 
@@ -475,9 +519,13 @@ fn matmul_nt_add(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let origin = origin_of(group_index(wid, nwg), lane);
-    if (origin.row < p.m) {
-        store(add(multiply(NT, origin), origin), origin);
+    let group = group_index(wid, nwg);
+    if (group < blocks()) {
+        let origin = origin_of(group, lane);
+        var tile = begin(origin);
+        multiply(NT, origin, &tile);
+        add(&tile, origin);
+        store(&tile, origin);
     }
 }
 
@@ -487,9 +535,12 @@ fn matmul_nn(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let origin = origin_of(group_index(wid, nwg), lane);
-    if (origin.row < p.m) {
-        store(multiply(NN, origin), origin);
+    let group = group_index(wid, nwg);
+    if (group < blocks()) {
+        let origin = origin_of(group, lane);
+        var tile = begin(origin);
+        multiply(NN, origin, &tile);
+        store(&tile, origin);
     }
 }
 
@@ -499,8 +550,11 @@ fn matmul_tn(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let origin = origin_of(group_index(wid, nwg), lane);
-    if (origin.row < p.m) {
-        store(multiply(TN, origin), origin);
+    let group = group_index(wid, nwg);
+    if (group < blocks()) {
+        let origin = origin_of(group, lane);
+        var tile = begin(origin);
+        multiply(TN, origin, &tile);
+        store(&tile, origin);
     }
 }
