@@ -12,7 +12,11 @@ pub mod objective;
 pub mod ops;
 pub mod platform;
 pub mod reference;
+pub mod reward;
 pub mod rng;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result};
+pub use gpu::Gpu;
+pub use model::Model;
+pub use train::{Event, TrainConfig, Trainer};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Rest, Value, ValueKind, from_args};
+use minijinja::value::{Kwargs, Rest, Serde, Value, ValueKind, from_args};
 use minijinja::{Environment, ErrorKind as JinjaKind, State, context};
 use serde::Serialize;
 
@@ -49,7 +49,7 @@ impl ChatTemplate {
     /// The text of `messages`; with `add_generation_prompt`, up to where the assistant's answer begins.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
         let values = context! {
-            messages => messages,
+            messages => Value::from(Serde(messages)),
             add_generation_prompt => add_generation_prompt,
             bos_token => self.bos_token.as_deref().unwrap_or(""),
             eos_token => self.eos_token.as_deref().unwrap_or(""),

@@ -180,12 +180,10 @@ pub fn check(
         rewards.extend(record.reward);
         prompts.entry(digest(&[Some(&record.prompt)])).or_default().add(record.reward);
         if record.completion.is_some() {
-            match seen.insert(digest(&[Some(&record.prompt), record.completion.as_ref()]), record.reward) {
-                Some(earlier) => {
-                    counts.duplicates += 1;
-                    counts.contradicting += usize::from(earlier != record.reward);
-                }
-                None => {}
+            let both = digest(&[Some(&record.prompt), record.completion.as_ref()]);
+            if let Some(earlier) = seen.insert(both, record.reward) {
+                counts.duplicates += 1;
+                counts.contradicting += usize::from(earlier != record.reward);
             }
         }
     }
@@ -280,7 +278,7 @@ fn digest(texts: &[Option<&Text>]) -> [u8; 32] {
                 messages.iter().flat_map(|m| [m.role.as_str(), m.content.as_str()]).collect()
             }
         };
-        hash.update([parts.len() as u8]);
+        hash.update((parts.len() as u64).to_le_bytes());
         for part in parts {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);

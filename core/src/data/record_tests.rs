@@ -33,7 +33,7 @@ fn every_bad_line_names_its_field() {
         (r#"{"prompt": "a", "completion": "b", "reward": null}"#, "field \"reward\": is missing"),
         (
             r#"{"prompt": "a", "completion": "b", "reward": NaN}"#,
-            "field \"reward\": is NaN, not a finite number (column 43)",
+            "field \"reward\": is NaN, not a finite number (column 46)",
         ),
         (r#"{"prompt": "a", "reward":-Infinity, "completion": "b"}"#, "field \"reward\": is -Infinity"),
         (

@@ -95,6 +95,11 @@ impl View {
         self.buffer().clone()
     }
 
+    /// Appends a copy of it to `offset` bytes into `to`.
+    pub(crate) fn encode_copy(&self, encoder: &mut wgpu::CommandEncoder, to: &wgpu::Buffer, offset: u64) {
+        encoder.copy_buffer_to_buffer(self.buffer(), self.offset, to, offset, self.size);
+    }
+
     pub(crate) fn planned(&self) -> Option<u32> {
         match self.slot {
             Slot::Planned(id) => Some(id),

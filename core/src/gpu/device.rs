@@ -293,7 +293,7 @@ impl Gpu {
     pub async fn read<T: bytemuck::Pod>(&self, view: &View) -> Result<Vec<T>> {
         let staging = self.staging("readback", view.size)?;
         let mut encoder = self.encoder("readback");
-        super::plan::encode_copy(&mut encoder, view, &staging, 0);
+        view.encode_copy(&mut encoder, &staging, 0);
         self.submit(encoder)?;
         let mapped = self.map(&staging, view.size).await?;
         Ok(bytemuck::pod_collect_to_vec(&mapped))

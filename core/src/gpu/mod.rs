@@ -15,6 +15,7 @@ pub use caps::Caps;
 pub use device::{Gpu, GpuOptions, Made, adapters};
 pub use plan::{Arena, Plan, Recorder};
 pub use profile::Profile;
+pub(crate) use readback::{Mapped, Ring};
 
 /// The kernels generated from `shaders/`: a module per file, in it the uniform structs, the `Variant` enum, the
 /// workgroup constants, and one struct per entry point with a field per binding.

@@ -202,10 +202,6 @@ fn fold(groups: u64, limit: u32) -> (u32, u32) {
     (groups.div_ceil(rows) as u32, rows as u32)
 }
 
-pub(super) fn encode_copy(encoder: &mut wgpu::CommandEncoder, from: &View, to: &wgpu::Buffer, offset: u64) {
-    encoder.copy_buffer_to_buffer(from.buffer(), from.offset, to, offset, from.size);
-}
-
 /// The buffers behind the tensors of plans that never run at the same time, so that all of them can share.
 #[derive(Debug, Default)]
 pub struct Arena {
@@ -266,11 +262,6 @@ impl Plan {
         self.commands.iter().filter(|command| matches!(command, Command::Dispatch { .. })).count()
     }
 
-    /// Appends the whole plan to `encoder`.
-    pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
-        self.encode_range(encoder, 0..self.commands.len());
-    }
-
     fn encode_range(&self, encoder: &mut wgpu::CommandEncoder, range: std::ops::Range<usize>) {
         let mut pass: Option<wgpu::ComputePass<'static>> = None;
         for command in &self.commands[range] {
@@ -291,7 +282,7 @@ impl Plan {
                 }
                 Command::Copy(from, to) => {
                     pass = None;
-                    encode_copy(encoder, from, to.buffer(), to.offset);
+                    from.encode_copy(encoder, to.buffer(), to.offset);
                 }
             }
         }

@@ -21,10 +21,10 @@ pub struct Inputs {
     pub(crate) traj: View,       // (S, TRAJ): reward, weight, v_ref, -
     /// Per completion row.
     pub(crate) lse: View, // (R)
-    pub(crate) chosen: View,  // (R)
-    pub(crate) entropy: View, // (R)
-    pub(crate) a: View,       // (R)
-    pub(crate) b: View,       // (R)
+    pub(crate) chosen: View,     // (R)
+    pub(crate) entropy: View,    // (R)
+    pub(crate) a: View,          // (R)
+    pub(crate) b: View,          // (R)
     /// Per trajectory.
     pub(crate) stats: View, // (S, STATS)
 }
@@ -79,7 +79,8 @@ impl Inputs {
         gpu.write(&self.traj_start, &batch.traj_start);
         gpu.write(&self.ref_logp, ref_logp);
         let trajectories = batch.rewards.iter().zip(&batch.weights).zip(v_ref);
-        let traj: Vec<[f32; 4]> = trajectories.map(|((&reward, &weight), &v)| [reward, weight, v, 0.0]).collect();
+        let traj: Vec<[f32; 4]> =
+            trajectories.map(|((&reward, &weight), &v)| [reward, weight, v, 0.0]).collect();
         gpu.write(&self.traj, &traj);
     }
 }

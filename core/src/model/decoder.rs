@@ -6,7 +6,6 @@
 use super::batch_io::Inputs;
 use super::device::Model;
 use super::ids::LayerIds;
-use crate::gpu::pages::Pages;
 use crate::data::batch::Shape;
 use crate::gpu::View;
 use crate::gpu::kernels::attention::{
@@ -17,6 +16,7 @@ use crate::gpu::kernels::mlp::{MlpBwd, MlpFwd, MlpParams};
 use crate::gpu::kernels::norm::{NormBwdW, NormBwdX, NormFwd, NormParams};
 use crate::gpu::kernels::rope::{RopeBwd, RopeFwd, RopeParams};
 use crate::gpu::kernels::rows::{RowsBwd, RowsFwd, RowsParams};
+use crate::gpu::pages::Pages;
 use crate::ops::Ops;
 use crate::ops::matmul::Addends;
 
@@ -35,8 +35,8 @@ struct LayerActs {
 /// What the backward needs of the forward.
 pub(crate) struct Acts {
     layers: Vec<LayerActs>,
-    last: View,     // (R, C) completion rows before the final norm
-    rstd: View,     // (R)
+    last: View,       // (R, C) completion rows before the final norm
+    rstd: View,       // (R)
     pub hidden: View, // (R, C) completion rows after the final norm: what enters the head
 }
 
@@ -82,10 +82,11 @@ impl Dims {
 
     fn attention(&self, tokens: usize) -> AttentionParams {
         AttentionParams {
-            t: tokens as u32,
-            h: self.heads as u32,
-            k: self.kv_heads as u32,
-            d: self.head_dim as u32,
+            tokens: tokens as u32,
+            heads: self.heads as u32,
+            kv_heads: self.kv_heads as u32,
+            head_size: self.head_dim as u32,
+            scale: 1.0 / (self.head_dim as f32).sqrt(),
         }
     }
 
@@ -269,16 +270,16 @@ impl Backward<'_> {
         let (p, qkv, dout) = (dims.attention(t), &acts.qkv, &datt);
         let delta = ops.rec.tensor("delta", t * dims.heads);
         let dqkv = ops.rec.tensor("dqkv", t * dims.qkv());
-        let (row_lse, row_delta) = (&acts.lse, &delta);
-        ops.run(AttentionBwdDelta { p, o: &acts.att, dout, delta: &delta });
-        ops.run(AttentionBwdQ { p, qkv, seq_start: &io.seq_start, dout, row_lse, row_delta, dqkv: &dqkv });
-        ops.run(AttentionBwdKv { p, qkv, seq_end: &io.seq_end, dout, row_lse, row_delta, dqkv: &dqkv });
-        ops.run(RopeBwd { p: dims.rope(t), position: &io.positions, table: &model.rope_table, qkv: &dqkv });
+        let (lse, delta, dqkv) = (&acts.lse, &delta, &dqkv);
+        ops.run(AttentionBwdDelta { p, out: &acts.att, dout, delta });
+        ops.run(AttentionBwdQ { p, qkv, seq_start: &io.seq_start, dout, lse, delta, dqkv });
+        ops.run(AttentionBwdKv { p, qkv, seq_end: &io.seq_end, dout, lse, delta, dqkv });
+        ops.run(RopeBwd { p: dims.rope(t), position: &io.positions, table: &model.rope_table, qkv: dqkv });
         let site = NormSite { id: ids.attn_norm, count: t, x: &acts.x, rstd: &acts.attn_rstd };
         let h = self.norm_again(ops, &site);
-        self.linear_w(ops, ids.qkv, ids.qkv_bias, &dqkv, &h);
+        self.linear_w(ops, ids.qkv, ids.qkv_bias, dqkv, &h);
         let dh = ops.rec.tensor("dh", t * dims.channels);
-        ops.linear_bwd_x(t, &dqkv, &model.weights.matrix(ids.qkv), &dh);
+        ops.linear_bwd_x(t, dqkv, &model.weights.matrix(ids.qkv), &dh);
         self.norm(ops, &site, &dh, dx);
     }
 

@@ -6,11 +6,11 @@ use super::config::ModelConfig;
 use super::decoder::Dims;
 use super::ids::Ids;
 use super::init::init_param;
-use crate::gpu::pages::{Layout, Pages};
 use super::params::ParamSpec;
 use super::weights;
 use crate::error::Result;
 use crate::gpu::buffer::WORD;
+use crate::gpu::pages::{Layout, Pages};
 use crate::gpu::{Gpu, View};
 
 /// A decoder whose weights are in device memory.

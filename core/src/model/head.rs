@@ -3,9 +3,9 @@
 
 use super::batch_io::Inputs;
 use super::device::Model;
-use crate::gpu::pages::Pages;
 use crate::gpu::buffer::{ALIGN, WORD};
 use crate::gpu::kernels::head::{HeadBwd, HeadParams, HeadStats};
+use crate::gpu::pages::Pages;
 use crate::gpu::{Gpu, View};
 use crate::ops::Ops;
 use crate::ops::matmul::Addends;
@@ -20,8 +20,8 @@ pub(crate) const BUDGET: u64 = 64 << 20;
 pub(crate) struct Head<'a> {
     pub model: &'a Model,
     pub io: &'a Inputs,
-    pub rows: usize,  // R
-    pub tile: usize,  // rows of one tile
+    pub rows: usize, // R
+    pub tile: usize, // rows of one tile
     pub kappa: f32,
 }
 

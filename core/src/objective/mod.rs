@@ -54,6 +54,11 @@ impl Objective {
         }
     }
 
+    /// Whether it compares with a reference's log-probs.
+    pub fn needs_reference(self) -> bool {
+        self.needs_reward()
+    }
+
     /// Whether the mean runs over tokens rather than over trajectories.
     pub fn per_token(self) -> bool {
         self == Objective::Sft

@@ -5,31 +5,33 @@ use crate::gpu::kernels::attention::{
     AttentionBwdDelta, AttentionBwdKv, AttentionBwdQ, AttentionFwd, AttentionParams, Variant,
 };
 
-fn launch(variants: &Variants, p: &AttentionParams, heads: u32) -> (Variant, usize) {
-    let items = p.t as usize * heads as usize;
-    (variants.attention, items.div_ceil(variants.attention.consts().wg as usize))
+/// A workgroup for each head of as many consecutive rows as it has invocations.
+fn rows(variants: &Variants, p: &AttentionParams, heads: u32) -> (Variant, usize) {
+    let blocks = p.tokens.div_ceil(variants.attention.consts().workgroup);
+    (variants.attention, blocks as usize * heads as usize)
 }
 
 impl Launch for AttentionFwd<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
-        launch(variants, &self.p, self.p.h)
+        rows(variants, &self.p, self.p.heads)
     }
 }
 
 impl Launch for AttentionBwdDelta<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
-        launch(variants, &self.p, self.p.h)
+        let items = self.p.tokens as usize * self.p.heads as usize;
+        (variants.attention, items.div_ceil(variants.attention.consts().workgroup as usize))
     }
 }
 
 impl Launch for AttentionBwdQ<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
-        launch(variants, &self.p, self.p.h)
+        rows(variants, &self.p, self.p.heads)
     }
 }
 
 impl Launch for AttentionBwdKv<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
-        launch(variants, &self.p, self.p.k)
+        rows(variants, &self.p, self.p.kv_heads)
     }
 }

@@ -27,11 +27,9 @@ pub struct Variants {
 impl Variants {
     /// The table for `caps` and a model whose heads have `head_dim` channels.
     pub fn table(caps: &Caps, head_dim: usize) -> Variants {
-        let attention = attention_variant(caps.software, head_dim);
+        let attention = attention_variant(caps, head_dim);
         if caps.software {
-            // The subgroup kernels are written for the width of lavapipe's registers.
-            let wide = caps.subgroups && caps.subgroup_size == 8;
-            let matmul = if wide {
+            let matmul = if lanes_of_eight(caps) {
                 MatmulVariants { scalar: matmul::Variant::LaneSg, vec4: matmul::Variant::LaneSgVec4 }
             } else {
                 MatmulVariants { scalar: matmul::Variant::Lane, vec4: matmul::Variant::LaneVec4 }
@@ -59,14 +57,27 @@ impl Variants {
     }
 }
 
-/// The narrowest variant whose registers hold a head.
-fn attention_variant(software: bool, head_dim: usize) -> attention::Variant {
+/// The narrowest variant whose registers hold a head; vec4 loads need a multiple of 4 channels.
+fn attention_variant(caps: &Caps, head_dim: usize) -> attention::Variant {
     use attention::Variant as A;
-    let of = |lane, tile| if software { lane } else { tile };
-    match head_dim {
-        0..=16 => of(A::LaneD16, A::TileD32),
-        17..=32 => of(A::LaneD32, A::TileD32),
-        33..=64 => of(A::LaneD64, A::TileD64),
-        _ => of(A::LaneD128, A::TileD128),
+    let width = match head_dim {
+        0..=16 => 0,
+        17..=32 => 1,
+        33..=64 => 2,
+        _ => 3,
+    };
+    match (caps.software, head_dim.is_multiple_of(4)) {
+        (true, false) => A::LaneAny,
+        (false, false) => A::TileAny,
+        (true, true) if lanes_of_eight(caps) => {
+            [A::LaneSgD16, A::LaneSgD32, A::LaneSgD64, A::LaneSgD128][width]
+        }
+        (true, true) => [A::LaneD16, A::LaneD32, A::LaneD64, A::LaneD128][width],
+        (false, true) => [A::TileD32, A::TileD32, A::TileD64, A::TileD128][width],
     }
+}
+
+/// The subgroup kernels for software adapters are written for the width of lavapipe's registers.
+fn lanes_of_eight(caps: &Caps) -> bool {
+    caps.subgroups && caps.subgroup_size == 8
 }

@@ -53,7 +53,8 @@ impl Checkpoint {
     /// # Errors
     /// [`ErrorKind::Checkpoint`] when the state cannot be written as JSON.
     pub fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
-        let state = serde_json::to_vec_pretty(&self.state).map_err(|e| damaged("state.json", &e.to_string()))?;
+        let state =
+            serde_json::to_vec_pretty(&self.state).map_err(|e| damaged("state.json", &e.to_string()))?;
         let mut files = vec![
             ("model.safetensors", self.model.clone()),
             ("optimizer.safetensors", self.optimizer.clone()),
@@ -91,16 +92,19 @@ pub(crate) async fn save_optimizer(gpu: &Gpu, model: &Model, optimizer: &Optimiz
         .iter()
         .map(|(name, shape, data)| {
             let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(data));
-            view.map(|view| (name.as_str(), view)).map_err(|e| damaged("optimizer.safetensors", &e.to_string()))
+            view.map(|view| (name.as_str(), view))
+                .map_err(|e| damaged("optimizer.safetensors", &e.to_string()))
         })
         .collect::<Result<Vec<_>>>()?;
     let metadata = HashMap::from([("format".to_owned(), "tbrm".to_owned())]);
-    safetensors::serialize(views, Some(metadata)).map_err(|e| damaged("optimizer.safetensors", &e.to_string()))
+    safetensors::serialize(views, Some(metadata))
+        .map_err(|e| damaged("optimizer.safetensors", &e.to_string()))
 }
 
 /// Reads what [`save_optimizer`] wrote into the optimizer's moments.
 pub(crate) fn load_optimizer(gpu: &Gpu, model: &Model, optimizer: &Optimizer, bytes: &[u8]) -> Result<()> {
-    let file = SafeTensors::deserialize(bytes).map_err(|e| damaged("optimizer.safetensors", &e.to_string()))?;
+    let file =
+        SafeTensors::deserialize(bytes).map_err(|e| damaged("optimizer.safetensors", &e.to_string()))?;
     for (prefix, pages) in MOMENTS.iter().zip([&optimizer.m, &optimizer.v]) {
         for (id, spec) in model.specs.iter().enumerate() {
             load_moment(gpu, &file, &format!("{prefix}.{}", spec.name), &spec.shape, pages, id)?;

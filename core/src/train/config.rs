@@ -90,7 +90,11 @@ impl TrainConfig {
             if value.is_finite() && value > 0.0 { Ok(()) } else { Err(bad(name, value, "a number above 0")) }
         };
         let not_negative = |name: &str, value: f64| -> Result<()> {
-            if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(bad(name, value, "a number from 0 up")) }
+            if value.is_finite() && value >= 0.0 {
+                Ok(())
+            } else {
+                Err(bad(name, value, "a number from 0 up"))
+            }
         };
         positive("--beta", self.beta)?;
         positive("--lr", self.learning_rate)?;

@@ -91,7 +91,11 @@ impl Engine {
     pub(crate) fn micro_batches(&self, trajectories: &[&Trajectory]) -> Result<Vec<Vec<usize>>> {
         let lengths: Vec<usize> = trajectories.iter().map(|t| t.tokens.len()).collect();
         let packed = pack(&lengths, self.config.micro_batch_tokens)?;
-        Ok(packed.iter().flat_map(|places| places.chunks(self.config.trajectories)).map(<[_]>::to_vec).collect())
+        Ok(packed
+            .iter()
+            .flat_map(|places| places.chunks(self.config.trajectories))
+            .map(<[_]>::to_vec)
+            .collect())
     }
 
     /// Bytes of the buffers behind the plans' tensors.
@@ -110,7 +114,12 @@ impl Engine {
         }
     }
 
-    fn plan(&mut self, kind: Kind, shape: Shape, record: impl FnOnce(Recording<'_>) -> Recorder) -> Result<&Plan> {
+    fn plan(
+        &mut self,
+        kind: Kind,
+        shape: Shape,
+        record: impl FnOnce(Recording<'_>) -> Recorder,
+    ) -> Result<&Plan> {
         if !self.plans.contains_key(&(kind, shape)) {
             let plan = record(self.recording()).finish(&self.gpu, &mut self.arena)?;
             self.plans.insert((kind, shape), plan);

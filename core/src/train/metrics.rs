@@ -4,23 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::batch_io::stats_width;
 
-/// One optimizer step. Means run over the step's trajectories, weighted by the records' weights.
+/// One optimizer step. Means run over the step's trajectories, weighted by the records' weights; what compares with a
+/// reference is left out where the objective has none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// From 1.
     pub step: u64,
     /// Epochs done when the step began.
-    pub epoch: f64,
+    pub epoch: u64,
     /// Completion tokens trained on since the run began.
     pub num_tokens: u64,
     /// What is minimised, before the update.
     pub loss: f64,
     /// Mean delta.
-    pub residual: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual: Option<f64>,
     /// Root of the mean of delta^2.
-    pub residual_rms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual_rms: Option<f64>,
     /// Mean log-ratio of model and reference, summed over a completion.
-    pub rho: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rho: Option<f64>,
     /// Mean value of the prompt, log-sum-exp of the first completion token's logits.
     pub v1: f64,
     /// Mean reward.
@@ -30,7 +34,8 @@ pub struct Metrics {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reward_std: Option<f64>,
     /// Mean rho of the logged completions: not a divergence from the policy's own samples.
-    pub kl: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kl: Option<f64>,
     /// Mean entropy of the next-token distribution, in nats a token.
     pub entropy: f64,
     /// The gradient's global norm, before clipping.
@@ -106,10 +111,10 @@ impl<'a> Means<'a> {
     }
 
     /// The mean of `of` over the trajectories; 0 where all weights are 0.
-    pub(crate) fn of(&self, of: impl Fn(usize, &TrajectoryStats) -> f64) -> f64 {
+    pub(crate) fn of(&self, of: impl Fn(&TrajectoryStats) -> f64) -> f64 {
         if self.weight == 0.0 {
             return 0.0;
         }
-        self.rows.iter().enumerate().map(|(at, row)| row.weight * of(at, row)).sum::<f64>() / self.weight
+        self.rows.iter().map(|row| row.weight * of(row)).sum::<f64>() / self.weight
     }
 }

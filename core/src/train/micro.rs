@@ -1,12 +1,12 @@
 //! What the plans over micro-batches record, in order.
 
 use crate::data::batch::Shape;
+use crate::gpu::pages::Pages;
 use crate::gpu::{Gpu, Recorder, View};
 use crate::model::batch_io::Inputs;
 use crate::model::decoder::{Backward, forward};
 use crate::model::device::Model;
 use crate::model::head::{self, Head};
-use crate::gpu::pages::Pages;
 use crate::objective::{Objective, Rows};
 use crate::ops::{Ops, Variants};
 
@@ -36,13 +36,7 @@ impl Recording<'_> {
     }
 
     /// Forward, objective, backward: every gradient `+=`.
-    pub(crate) fn train(
-        &self,
-        shape: Shape,
-        objective: Objective,
-        step: &View,
-        grads: &Pages,
-    ) -> Recorder {
+    pub(crate) fn train(&self, shape: Shape, objective: Objective, step: &View, grads: &Pages) -> Recorder {
         let mut rec = Recorder::new("micro_batch");
         let mut ops = Ops { rec: &mut rec, variants: self.variants };
         let (model, io) = (self.model, self.io);
@@ -67,4 +61,3 @@ impl Recording<'_> {
         rec
     }
 }
-

@@ -1,13 +1,25 @@
 //! Training: settings in, events out.
 
+pub mod checkpoint;
 pub mod config;
 pub mod engine;
-mod micro;
+pub mod evaluate;
+pub mod event;
+mod flight;
 pub mod metrics;
+mod micro;
 mod optimizer;
+pub mod reference;
+pub mod sample;
 pub mod schedule;
+mod trainer;
 
+pub use checkpoint::{Checkpoint, State};
 pub use config::{Calibrate, TrainConfig};
 pub use engine::{Engine, EngineConfig, Scored};
+pub use event::{Evaluation, Event};
 pub use metrics::Metrics;
+pub use reference::Reference;
+pub use sample::Sample;
 pub use schedule::Schedule;
+pub use trainer::{Estimate, Start, Trainer};

@@ -70,7 +70,8 @@ impl Reference {
             return Err(damaged("its parts do not fit each other"));
         }
         let starts = std::iter::once(0).chain(ends.iter().copied());
-        let logp = starts.zip(&ends).map(|(start, &end)| logp[start as usize..end as usize].to_vec()).collect();
+        let logp =
+            starts.zip(&ends).map(|(start, &end)| logp[start as usize..end as usize].to_vec()).collect();
         Ok(Some(Reference { logp, v1 }))
     }
 }
@@ -93,7 +94,8 @@ mod tests {
 
     #[test]
     fn round_trip_and_key() {
-        let reference = Reference { logp: vec![vec![-1.0, -2.5], vec![], vec![-0.25]], v1: vec![3.0, 4.0, 5.0] };
+        let reference =
+            Reference { logp: vec![vec![-1.0, -2.5], vec![], vec![-0.25]], v1: vec![3.0, 4.0, 5.0] };
         let bytes = reference.to_bytes("a").unwrap();
         assert_eq!(Reference::from_bytes(&bytes, "a").unwrap(), Some(reference));
         assert_eq!(Reference::from_bytes(&bytes, "b").unwrap(), None);

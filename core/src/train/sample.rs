@@ -22,7 +22,13 @@ pub struct Sample {
 
 impl Sample {
     /// Compares `now` with the reference's log-probs.
-    pub(crate) fn new(trajectory: &Trajectory, now: &Scored, ref_logp: &[f32], v_ref: f32, beta: f64) -> Sample {
+    pub(crate) fn new(
+        trajectory: &Trajectory,
+        now: &Scored,
+        ref_logp: &[f32],
+        v_ref: f32,
+        beta: f64,
+    ) -> Sample {
         let advantage: Vec<f64> =
             now.logp.iter().zip(ref_logp).map(|(l, r)| beta * (f64::from(*l) - f64::from(*r))).collect();
         let rho = advantage.iter().sum::<f64>() / beta;
@@ -32,7 +38,9 @@ impl Sample {
             prompt: prompt.to_vec(),
             completion: completion.to_vec(),
             reward: trajectory.reward,
-            residual: trajectory.reward.map(|reward| rho + f64::from(now.v1) - f64::from(v_ref) - reward / beta),
+            residual: trajectory
+                .reward
+                .map(|reward| rho + f64::from(now.v1) - f64::from(v_ref) - reward / beta),
             advantage,
         }
     }

@@ -1,8 +1,8 @@
 //! The whole model: every named gradient by finite differences, packing, and training to a residual of zero.
 
-use tbrm_core::reference::frequencies::inv_freq;
 use tbrm_core::reference::adamw::{self, State};
 use tbrm_core::reference::decoder::{Batch, Config, Params, forward, loss_and_grads};
+use tbrm_core::reference::frequencies::inv_freq;
 use tbrm_core::reference::objective::{
     Objective::{self, Brm, Sft, Tbrm},
     Records, Settings, weight_sum,

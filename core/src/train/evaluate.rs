@@ -1,0 +1,115 @@
+//! What the model makes of held-out records, from their scores alone.
+
+use super::config::{Calibrate, TrainConfig};
+use super::engine::Scored;
+use super::event::Evaluation;
+use super::reference::Reference;
+use crate::data::trajectory::Trajectory;
+use crate::objective::Objective;
+
+/// One scored record against the reference.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Sum of the log-probs.
+    pub logp: f64,
+    /// Sum of log-prob minus reference log-prob.
+    pub rho: f64,
+    /// Value of the prompt.
+    pub v1: f64,
+    /// delta, where the record has a reward.
+    pub residual: Option<f64>,
+}
+
+impl Outcome {
+    /// Sums in f64: `delta = rho + V_1 - v_ref - R / beta`.
+    pub fn new(now: &Scored, ref_logp: &[f32], v_ref: f64, reward: Option<f64>, beta: f64) -> Outcome {
+        let logp: f64 = now.logp.iter().map(|&l| f64::from(l)).sum();
+        let rho = logp - ref_logp.iter().map(|&l| f64::from(l)).sum::<f64>();
+        let v1 = f64::from(now.v1);
+        Outcome { logp, rho, v1, residual: reward.map(|reward| rho + v1 - v_ref - reward / beta) }
+    }
+}
+
+/// How well `scores` rank `labels`: the share of pairs of unequal labels whose scores are in order, ties half; `None`
+/// where all labels are equal.
+pub fn auc(pairs: &[(f64, f64)]) -> Option<f64> {
+    let mut sorted: Vec<(f64, f64)> = pairs.to_vec();
+    sorted.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let (mut wins, mut all) = (0.0, 0.0);
+    let mut below: Vec<f64> = Vec::new(); // scores of smaller labels, sorted
+    let mut at = 0;
+    while at < sorted.len() {
+        let end = at + sorted[at..].iter().take_while(|pair| pair.1 == sorted[at].1).count();
+        for &(score, _) in &sorted[at..end] {
+            let smaller = below.partition_point(|&s| s < score);
+            let not_larger = below.partition_point(|&s| s <= score);
+            wins += smaller as f64 + 0.5 * (not_larger - smaller) as f64;
+            all += below.len() as f64;
+        }
+        below.extend(sorted[at..end].iter().map(|pair| pair.0));
+        below.sort_by(f64::total_cmp);
+        at = end;
+    }
+    (all > 0.0).then(|| wins / all)
+}
+
+/// Means over `records`, whose references start at `first`.
+pub(crate) fn evaluate(
+    config: &TrainConfig,
+    records: &[&Trajectory],
+    now: &[Scored],
+    reference: &Reference,
+    first: usize,
+) -> Evaluation {
+    let outcomes: Vec<Outcome> = records
+        .iter()
+        .zip(now)
+        .enumerate()
+        .map(|(i, (record, now))| {
+            let v_ref = match config.calibrate {
+                Calibrate::VRef => f64::from(reference.v1[first + i]),
+                Calibrate::None => 0.0,
+            };
+            Outcome::new(now, &reference.logp[first + i], v_ref, record.reward, config.beta)
+        })
+        .collect();
+    let weight: f64 = records.iter().map(|r| r.weight).sum();
+    let mean = |of: &dyn Fn(&Outcome) -> f64| {
+        records.iter().zip(&outcomes).map(|(r, o)| r.weight * of(o)).sum::<f64>() / weight
+    };
+    let residual = |o: &Outcome| o.residual.unwrap_or(0.0);
+    let tokens: f64 = records.iter().map(|r| r.weight * r.num_actions() as f64).sum();
+    let squares = mean(&|o| residual(o).powi(2));
+    let loss = match config.objective {
+        Objective::Tbrm | Objective::Brm => squares,
+        Objective::Sft => {
+            -records.iter().zip(&outcomes).map(|(r, o)| r.weight * o.logp).sum::<f64>() / tokens
+        }
+    };
+    let labelled: Option<Vec<(f64, f64)>> =
+        records.iter().zip(&outcomes).map(|(r, o)| r.reward.map(|reward| (o.rho, reward))).collect();
+    Evaluation {
+        step: 0,
+        loss,
+        residual: mean(&residual),
+        residual_rms: squares.sqrt(),
+        rho: mean(&|o| o.rho),
+        v1: mean(&|o| o.v1),
+        auc: labelled.and_then(|pairs| auc(&pairs)),
+        best: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::auc;
+
+    #[test]
+    fn auc_counts_pairs_and_halves_ties() {
+        assert_eq!(auc(&[(0.1, 0.0), (0.9, 1.0)]), Some(1.0));
+        assert_eq!(auc(&[(0.9, 0.0), (0.1, 1.0)]), Some(0.0));
+        assert_eq!(auc(&[(0.5, 0.0), (0.5, 1.0)]), Some(0.5));
+        assert_eq!(auc(&[(0.5, 1.0), (0.7, 1.0)]), None);
+        assert_eq!(auc(&[(1.0, 0.0), (2.0, 1.0), (0.0, 1.0), (3.0, 2.0)]), Some(4.0 / 5.0));
+    }
+}

@@ -1,0 +1,191 @@
+//! Steps on their way: a step's statistics come back through a ring of staging buffers while later steps run.
+
+use std::collections::VecDeque;
+
+use super::config::TrainConfig;
+use super::metrics::{Means, Metrics, TrajectoryStats};
+use crate::data::trajectory::Trajectory;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::View;
+use crate::gpu::{Gpu, Mapped, Ring};
+use crate::model::batch_io::stats_width;
+use crate::platform::now;
+
+/// Steps that may be on their way at a time.
+const DEPTH: usize = 2;
+
+/// What a step's metrics need to know of a trajectory besides the device's statistics.
+#[derive(Clone, Debug)]
+struct Member {
+    line: usize,
+    tokens: usize,
+    actions: usize,
+    truncated: bool,
+    reward: Option<f64>,
+}
+
+/// What the host knows of a step whose statistics are on their way.
+#[derive(Clone, Debug)]
+pub(crate) struct Landing {
+    step: u64, // from 0
+    epoch: u64,
+    learning_rate: f64,
+    members: Vec<Member>,
+    seconds: f64,
+}
+
+/// Steps on their way, the oldest first.
+pub(crate) struct Flight {
+    ring: Ring,
+    /// The staging buffer of the step that is being submitted.
+    current: Option<wgpu::Buffer>,
+    under_way: VecDeque<(Landing, Mapped)>,
+    last: f64,
+}
+
+impl Flight {
+    /// For steps of up to `batch` trajectories.
+    pub(crate) fn new(gpu: &Gpu, batch: usize) -> Result<Flight> {
+        let bytes = 4 * (batch * stats_width() + 1) as u64;
+        let ring = Ring::new(gpu, "metrics", DEPTH + 1, bytes)?;
+        Ok(Flight { ring, current: None, under_way: VecDeque::new(), last: now() })
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.under_way.len() >= DEPTH
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// Copies the statistics of a micro-batch's trajectories behind those of the step's earlier ones.
+    pub(crate) fn take_stats(
+        &mut self,
+        gpu: &Gpu,
+        stats: &View,
+        landing: &mut Landing,
+        indices: &[usize],
+        data: &[Trajectory],
+    ) -> Result<()> {
+        let staging = self.current.get_or_insert_with(|| self.ring.turn());
+        let width = stats_width();
+        let offset = 4 * (landing.members.len() * width) as u64;
+        let mut encoder = gpu.encoder("stats");
+        stats.slice(0, indices.len() * width).encode_copy(&mut encoder, staging, offset);
+        gpu.submit(encoder)?;
+        landing.members.extend(indices.iter().map(|&i| Member {
+            line: data[i].line,
+            tokens: data[i].tokens.len(),
+            actions: data[i].num_actions(),
+            truncated: data[i].truncated,
+            reward: data[i].reward,
+        }));
+        Ok(())
+    }
+
+    /// The step is submitted: its statistics and the gradient's norm will come back.
+    pub(crate) fn depart(&mut self, gpu: &Gpu, norm: &View, landing: Landing) -> Result<()> {
+        let staging = self.current.take().unwrap_or_else(|| self.ring.turn());
+        let offset = 4 * (landing.members.len() * stats_width()) as u64;
+        let mut encoder = gpu.encoder("stats");
+        norm.slice(0, 1).encode_copy(&mut encoder, &staging, offset);
+        gpu.submit(encoder)?;
+        let mapped = gpu.map(&staging, offset + 4);
+        self.under_way.push_back((landing, mapped));
+        Ok(())
+    }
+
+    /// Waits for the oldest step: what the host knows of it, its trajectories' statistics, and the gradient's norm.
+    pub(crate) async fn land(&mut self) -> Result<Option<(Landing, Vec<TrajectoryStats>, f64)>> {
+        let Some((mut landing, mapped)) = self.under_way.pop_front() else { return Ok(None) };
+        let words: Vec<f32> = bytemuck::pod_collect_to_vec(&mapped.await?);
+        let (norm, stats) = words.split_last().expect("the norm is always there");
+        let arrived = now();
+        landing.seconds = arrived - self.last;
+        self.last = arrived;
+        Ok(Some((landing, TrajectoryStats::rows(stats), f64::from(*norm))))
+    }
+
+    /// What follows did not belong to a step: its time is nobody's.
+    pub(crate) fn restart_clock(&mut self) {
+        self.last = now();
+    }
+}
+
+impl Landing {
+    pub(crate) fn new(step: u64, epoch: u64, learning_rate: f64) -> Landing {
+        Landing { step, epoch, learning_rate, members: Vec::new(), seconds: 0.0 }
+    }
+
+    /// Completion tokens of the step.
+    pub(crate) fn completion_tokens(&self) -> u64 {
+        self.members.iter().map(|m| m.actions as u64).sum()
+    }
+
+    /// The step's line of `metrics.jsonl`.
+    pub(crate) fn metrics(
+        &self,
+        config: &TrainConfig,
+        stats: &[TrajectoryStats],
+        grad_norm: f64,
+        num_tokens: u64,
+    ) -> Metrics {
+        let means = Means::new(stats);
+        let count = self.members.len() as f64;
+        let tokens: usize = self.members.iter().map(|m| m.tokens).sum();
+        let actions = self.completion_tokens() as f64;
+        let rewards: Option<Vec<f64>> = self.members.iter().map(|m| m.reward).collect();
+        let reward = rewards.as_ref().map(|r| r.iter().sum::<f64>() / count);
+        let spread = |r: &Vec<f64>| {
+            let mean = r.iter().sum::<f64>() / count;
+            (r.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count).sqrt()
+        };
+        let compares = config.objective.needs_reference();
+        let rho = compares.then(|| means.of(|s| s.rho));
+        Metrics {
+            step: self.step + 1,
+            epoch: self.epoch,
+            num_tokens,
+            loss: stats.iter().map(|s| s.loss).sum(),
+            residual: compares.then(|| means.of(|s| s.residual)),
+            residual_rms: compares.then(|| means.of(|s| s.squares).sqrt()),
+            rho,
+            v1: means.of(|s| s.v1),
+            reward,
+            reward_std: rewards.as_ref().map(spread),
+            kl: rho,
+            entropy: stats.iter().map(|s| s.entropy).sum::<f64>() / actions,
+            grad_norm,
+            learning_rate: self.learning_rate,
+            step_time: self.seconds,
+            tokens_per_s: tokens as f64 / self.seconds,
+            mean_length: actions / count,
+            clipped_ratio: self.members.iter().filter(|m| m.truncated).count() as f64 / count,
+        }
+    }
+
+    /// The error of a step whose loss or gradient is not finite.
+    pub(crate) fn not_finite(&self, stats: &[TrajectoryStats], metrics: &Metrics) -> Error {
+        let lines: Vec<String> = self
+            .members
+            .iter()
+            .zip(stats)
+            .filter(|(_, s)| !s.is_finite())
+            .map(|(member, _)| member.line.to_string())
+            .collect();
+        let whose = match lines.as_slice() {
+            [] => "no single trajectory's: the gradient overflowed".to_owned(),
+            lines => format!("trajectories of lines {}", lines.join(", ")),
+        };
+        Error::new(
+            ErrorKind::NotFinite,
+            format!(
+                "step {}: loss {} and gradient norm {} are not both finite; {whose}",
+                metrics.step, metrics.loss, metrics.grad_norm
+            ),
+            "the weights were not updated and the last checkpoint is good: lower --lr, raise --beta, or look at those \
+             records, then start again",
+        )
+    }
+}
