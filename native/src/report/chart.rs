@@ -63,11 +63,10 @@ pub(super) fn svg(values: &[(f64, f64)], log: bool) -> Option<String> {
     if values.len() > points.len() {
         let upper = points.iter().map(|point| (point.step, point.greatest));
         let lower = points.iter().rev().map(|point| (point.step, point.least));
-        let _ =
-            write!(out, "<polygon class=\"spread\" points=\"{}\"/>", path(upper.chain(lower), &x, &scale));
+        let _ = write!(out, "<polygon class=\"spread\" points=\"{}\"/>", path(upper.chain(lower), x, &scale));
     }
     let means = points.iter().map(|point| (point.step, point.mean));
-    let _ = write!(out, "<polyline class=\"curve\" points=\"{}\"/>", path(means, &x, &scale));
+    let _ = write!(out, "<polyline class=\"curve\" points=\"{}\"/>", path(means, x, &scale));
 
     let only = if points.len() == 1 { " only" } else { "" };
     for (i, point) in points.iter().enumerate() {
