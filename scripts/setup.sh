@@ -50,10 +50,22 @@ if ! command -v cargo >/dev/null; then
         || die 'Rust could not be installed' 'install it as https://rustup.rs says, then run this again'
 fi
 
-# Without rustup (a distribution's Rust) targets and components are the distribution's business.
+# Without rustup (a distribution's Rust), components and targets are the distribution's business.
 if command -v rustup >/dev/null; then
     toolchains=$(rustup toolchain list)
     grep -q '^stable' <<<"$toolchains" || rustup toolchain install stable --profile minimal
+fi
+needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+rust_is_new_enough() {
+    local have
+    have=$(rustc --version | awk '{ print $2 }')
+    [ "$(printf '%s\n' "$needed" "$have" | sort -V | head -n 1)" = "$needed" ]
+}
+if ! rust_is_new_enough; then
+    command -v rustup >/dev/null && rustup update stable && rust_is_new_enough \
+        || die "Rust $needed or newer is needed, this is $(rustc --version)" 'install it with rustup: https://rustup.rs'
+fi
+if command -v rustup >/dev/null; then
     installed=$(rustup component list --installed)
     for component in clippy rustfmt; do
         grep -q "^$component" <<<"$installed" || rustup component add "$component"

@@ -13,7 +13,8 @@ use values::{not_negative, positive, positive_count, probability};
 
 /// Trains language models by Trajectory Bellman Residual Minimization, on any GPU.
 #[derive(Debug, Parser)]
-#[command(name = "tbrm", version, max_term_width = 110, disable_help_subcommand = true)]
+#[command(name = "tbrm", bin_name = "tbrm", version, max_term_width = 110)]
+#[command(disable_help_subcommand = true, arg_required_else_help = false)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -76,7 +77,7 @@ pub enum Command {
     )]
     Generate(GenerateArgs),
     /// Look into logs, or turn other formats into records
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Logs(LogsCommand),
     /// Speed and memory of one optimizer step on random data
     #[command(after_help = "Example:\n  tbrm bench --preset tiny --json")]
@@ -164,10 +165,10 @@ pub struct ObjectiveArgs {
     #[arg(long, value_enum, default_value_t)]
     pub objective: Objective,
     /// How strongly the reward pulls away from the reference: smaller is stronger
-    #[arg(long, value_name = "B", default_value_t = 0.05, value_parser = positive)]
+    #[arg(long, value_name = "B", default_value_t = 0.05, value_parser = positive, allow_negative_numbers = true)]
     pub beta: f64,
     /// Factor on the logits: the policy that is trained samples at temperature 1/K
-    #[arg(long, value_name = "K", default_value_t = 1.0, value_parser = positive)]
+    #[arg(long, value_name = "K", default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     pub logit_scale: f64,
     /// What is subtracted from V_1: nothing, or its value under the reference
     #[arg(long, value_enum, default_value_t)]
@@ -185,7 +186,7 @@ pub struct ObjectiveArgs {
 #[command(next_help_heading = "Optimization")]
 pub struct OptimizerArgs {
     /// Learning rate (default: the objective's, printed at the start)
-    #[arg(long, value_name = "LR", value_parser = positive)]
+    #[arg(long, value_name = "LR", value_parser = positive, allow_negative_numbers = true)]
     pub lr: Option<f64>,
     /// How the learning rate changes after the warm-up
     #[arg(long, value_enum, default_value_t)]
@@ -209,10 +210,10 @@ pub struct OptimizerArgs {
     #[arg(long)]
     pub no_shuffle: bool,
     /// The largest global norm of a step's gradient
-    #[arg(long, value_name = "NORM", default_value_t = 1.0, value_parser = positive)]
+    #[arg(long, value_name = "NORM", default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     pub grad_clip: f64,
     /// Decoupled weight decay, on every parameter
-    #[arg(long, value_name = "W", default_value_t = 0.0, value_parser = not_negative)]
+    #[arg(long, value_name = "W", default_value_t = 0.0, value_parser = not_negative, allow_negative_numbers = true)]
     pub weight_decay: f64,
 }
 
@@ -280,10 +281,10 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     /// The beta of the residual and of the implicit reward
-    #[arg(long, value_name = "B", value_parser = positive)]
+    #[arg(long, value_name = "B", value_parser = positive, allow_negative_numbers = true)]
     pub beta: f64,
     /// Factor on the logits, as in training
-    #[arg(long, value_name = "K", default_value_t = 1.0, value_parser = positive)]
+    #[arg(long, value_name = "K", default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     pub logit_scale: f64,
     /// What is subtracted from V_1, as in training
     #[arg(long, value_enum, default_value_t)]
@@ -304,7 +305,7 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive_count)]
     pub max_new_tokens: usize,
     /// 0 takes the likeliest token
-    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = not_negative)]
+    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = not_negative, allow_negative_numbers = true)]
     pub temperature: f64,
     /// Draw from the likeliest tokens that together have this probability
     #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = probability)]
@@ -344,7 +345,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// The text to continue
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: String,
     /// How the text is drawn
     #[command(flatten)]

@@ -100,12 +100,6 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, Fa
 /// clap's answer, which spans paragraphs, as one line of what is wrong and one of what to do.
 fn usage(wrong: &clap::Error) -> Failure {
     let context = |kind| wrong.get(kind).map(ToString::to_string);
-    if matches!(
-        wrong.kind(),
-        ClapKind::MissingSubcommand | ClapKind::DisplayHelpOnMissingArgumentOrSubcommand
-    ) {
-        return Failure::Usage { what: "no command given".into(), help: "`tbrm --help` lists them".into() };
-    }
     let text = wrong.to_string();
     let what = text.split("\n\n").next().unwrap_or_default();
     let help = if let Some(near) = context(ContextKind::SuggestedSubcommand)
@@ -194,12 +188,13 @@ mod tests {
     fn wrong_usage_is_two_lines() {
         let train = "tbrm train --model m --data d --out r";
         for (line, what) in [
-            ("tbrm", "no command given"),
-            ("tbrm logs", "no command given"),
+            ("tbrm", "'tbrm' requires a subcommand"),
+            ("tbrm logs", "'tbrm logs' requires a subcommand"),
             ("tbrm frain", "unrecognized subcommand 'frain'"),
             ("tbrm train --data d --out r", "--model <DIR>"),
             (&format!("{train} --bta 1"), "unexpected argument '--bta' found"),
             (&format!("{train} --beta 0"), "not a number above 0"),
+            (&format!("{train} --beta -1"), "not a number above 0"),
             (&format!("{train} --lr nan"), "not a number above 0"),
             (&format!("{train} --batch 0"), "not a whole number of at least 1"),
             (&format!("{train} --objective ppo"), "ppo"),

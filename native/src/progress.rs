@@ -8,47 +8,59 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Between two plain lines. A log of a night's run stays readable, and a watched one shows life.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Progress of one piece of work of known length. Clears or ends its line when dropped.
+/// Progress of one piece of work of known length. Leaves its last line standing when dropped.
 #[derive(Debug)]
-pub struct Progress(Shown);
+pub struct Progress {
+    what: String,
+    pace: Pace,
+    shown: Shown,
+}
 
 #[derive(Debug)]
 enum Shown {
     Nothing,
     Bar(ProgressBar),
-    Lines(Lines),
+    /// With the time of the last one.
+    Lines(Option<Instant>),
 }
 
 impl Progress {
     /// Progress of `what` (`train`, `reference log-probs`), over `total` items, of which `done` were done before (a
     /// resumed run): those do not count towards the speed. `quiet` shows nothing.
     pub fn new(what: &str, total: u64, done: u64, quiet: bool) -> Self {
-        Progress(if quiet {
+        let shown = if quiet {
             Shown::Nothing
         } else if stderr().is_terminal() {
-            let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {msg} {elapsed} < {eta}")
+            let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {msg}")
                 .expect("a valid template")
                 .progress_chars("━╸ ");
-            let bar =
-                ProgressBar::new(total).with_style(style).with_prefix(what.to_owned()).with_position(done);
-            bar.reset_eta();
-            Shown::Bar(bar)
+            Shown::Bar(
+                ProgressBar::new(total).with_style(style).with_prefix(what.to_owned()).with_position(done),
+            )
         } else {
-            Shown::Lines(Lines::new(what, total, done, Instant::now()))
-        })
+            Shown::Lines(None)
+        };
+        Progress {
+            what: what.to_owned(),
+            pace: Pace { total, done_before: done, start: Instant::now() },
+            shown,
+        }
     }
 
     /// `done` items are done; `message` is what to say beside it: loss, reward, tokens/s.
     pub fn update(&mut self, done: u64, message: &str) {
-        match &mut self.0 {
+        let now = Instant::now();
+        let time = self.pace.time(done, now);
+        match &mut self.shown {
             Shown::Nothing => {}
             Shown::Bar(bar) => {
-                bar.set_message(message.to_owned());
+                bar.set_message(format!("{message} {time}"));
                 bar.set_position(done);
             }
-            Shown::Lines(lines) => {
-                if let Some(line) = lines.line(done, message, Instant::now()) {
-                    eprintln!("{line}");
+            Shown::Lines(last) => {
+                if is_due(*last, done >= self.pace.total, now) {
+                    *last = Some(now);
+                    eprintln!("{} {done}/{} {message} {time}", self.what, self.pace.total);
                 }
             }
         }
@@ -56,7 +68,7 @@ impl Progress {
 
     /// Prints a line on stderr without tearing the bar; also with `quiet`, for what must be seen.
     pub fn say(&self, line: &str) {
-        match &self.0 {
+        match &self.shown {
             Shown::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
             Shown::Nothing | Shown::Lines(_) => eprintln!("{line}"),
         }
@@ -65,7 +77,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Shown::Bar(bar) = &self.0 {
+        if let Shown::Bar(bar) = &self.shown {
             bar.abandon();
         }
     }
@@ -77,39 +89,33 @@ pub fn step_message(loss: f64, reward: Option<f64>, tokens_per_s: f64) -> String
     format!("loss {loss:.4}{reward} {tokens_per_s:.0} tokens/s")
 }
 
+/// How fast the work goes. (indicatif's own estimate takes a resumed run's earlier steps for fast ones.)
 #[derive(Debug)]
-struct Lines {
-    what: String,
+struct Pace {
     total: u64,
     done_before: u64,
     start: Instant,
-    last: Option<Instant>,
 }
 
-impl Lines {
-    fn new(what: &str, total: u64, done_before: u64, start: Instant) -> Self {
-        Lines { what: what.to_owned(), total, done_before, start, last: None }
-    }
-
-    /// The line to print: for the first update, the last, and those that come long enough after the one before.
-    fn line(&mut self, done: u64, message: &str, now: Instant) -> Option<String> {
-        let finished = done >= self.total;
-        if !finished && self.last.is_some_and(|last| now - last < LINE_EVERY) {
-            return None;
-        }
-        self.last = Some(now);
+impl Pace {
+    /// The time left, or the time taken when all is done.
+    fn time(&self, done: u64, now: Instant) -> String {
         let elapsed = now - self.start;
         let here = done.saturating_sub(self.done_before);
-        let time = if finished {
+        if done >= self.total {
             format!("took {}", duration(elapsed))
         } else if here == 0 {
             "starting".into()
         } else {
             let left = (self.total - done) as f64 / here as f64;
             format!("{} left", duration(elapsed.mul_f64(left)))
-        };
-        Some(format!("{} {done}/{} {message} {time}", self.what, self.total))
+        }
     }
+}
+
+/// Whether a plain line is printed: the first, the last, and those that come long enough after the one before.
+fn is_due(last: Option<Instant>, finished: bool, now: Instant) -> bool {
+    finished || last.is_none_or(|last| now - last >= LINE_EVERY)
 }
 
 /// `4s`, `3m05s`, `2h00m`.
@@ -127,16 +133,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_lines_are_few_and_know_the_time_left() {
+    fn the_time_left_counts_this_process_alone() {
         let start = Instant::now();
-        let mut lines = Lines::new("train", 100, 50, start);
-        let mut at = |done, seconds| lines.line(done, "loss 1", start + Duration::from_secs(seconds));
-        assert_eq!(at(50, 0).unwrap(), "train 50/100 loss 1 starting");
-        assert_eq!(at(51, 1), None);
+        let pace = Pace { total: 100, done_before: 50, start };
+        let at = |done, seconds| pace.time(done, start + Duration::from_secs(seconds));
+        assert_eq!(at(50, 3), "starting");
         // Ten steps of this process in 20 seconds: 40 more take 80.
-        assert_eq!(at(60, 20).unwrap(), "train 60/100 loss 1 1m20s left");
-        assert_eq!(at(99, 21), None);
-        assert_eq!(at(100, 22).unwrap(), "train 100/100 loss 1 took 22s");
+        assert_eq!(at(60, 20), "1m20s left");
+        assert_eq!(at(100, 22), "took 22s");
+    }
+
+    #[test]
+    fn plain_lines_are_few_and_the_last_is_there() {
+        let start = Instant::now();
+        assert!(is_due(None, false, start));
+        assert!(!is_due(Some(start), false, start + LINE_EVERY / 2));
+        assert!(is_due(Some(start), false, start + LINE_EVERY));
+        assert!(is_due(Some(start), true, start));
     }
 
     #[test]

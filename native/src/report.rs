@@ -63,9 +63,9 @@ pub struct SampleToken {
 
 /// The curves: key in metrics.jsonl, heading, what it means, logarithmic.
 const CURVES: [(&str, &str, &str, bool); 11] = [
-    ("loss", "Loss", "mean objective of the batch", true),
+    ("loss", "Loss", "mean over the batch, before the update", true),
     ("residual_rms", "Residual, RMS", "how far the Bellman equation is from holding", true),
-    ("residual", "Residual, mean", "0 when neither side is favoured", false),
+    ("residual", "Residual, mean", "mean of delta, whose square is the loss", false),
     ("rho", "rho", "log-prob above the reference, per completion", false),
     ("v1", "V_1", "log-sum-exp of the first logits", false),
     ("reward", "Reward", "mean of the batch", false),
@@ -164,7 +164,7 @@ fn tiles(metrics: &[Value]) -> String {
         return "<p class=\"soft\">No step was taken.</p>".into();
     };
     let mut tiles = Vec::new();
-    for (key, name) in [("loss", "loss"), ("residual_rms", "residual, RMS"), ("reward", "reward")] {
+    for (key, name) in [("loss", "loss, first → last"), ("residual_rms", "residual, RMS")] {
         if let (Some(from), Some(to)) = (first[key].as_f64(), last[key].as_f64()) {
             tiles.push((name.to_owned(), format!("{} → {}", number(from), number(to))));
         }
@@ -175,7 +175,7 @@ fn tiles(metrics: &[Value]) -> String {
     let time: f64 = metrics.iter().filter_map(|line| line["step_time"].as_f64()).sum();
     if time > 0.0 {
         tiles.push((
-            "in the steps".into(),
+            "time in steps".into(),
             crate::progress::duration(std::time::Duration::from_secs_f64(time)),
         ));
     }

@@ -161,6 +161,8 @@ mod tests {
         writer.scalars(&json!({"step": 5, "loss": 0.5, "note": "no number"})).unwrap();
         let file = fs::read(&writer.path).unwrap();
 
+        // The twelve bytes with which every event file of TensorFlow begins: length 24 and its masked CRC.
+        assert_eq!(&file[..12], b"\x18\0\0\0\0\0\0\0\xa3\x7f\x4b\x22");
         let first = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
         assert!(file[12..12 + first].ends_with(b"\x1a\x0dbrain.Event:2"));
         let second = &file[first + 16..];

@@ -63,11 +63,10 @@ pub(super) fn svg(values: &[(f64, f64)], log: bool) -> Option<String> {
     if values.len() > points.len() {
         let upper = points.iter().map(|point| (point.step, point.greatest));
         let lower = points.iter().rev().map(|point| (point.step, point.least));
-        let _ =
-            write!(out, "<polygon class=\"spread\" points=\"{}\"/>", path(upper.chain(lower), &x, &scale));
+        let _ = write!(out, "<polygon class=\"spread\" points=\"{}\"/>", path(upper.chain(lower), x, &scale));
     }
     let means = points.iter().map(|point| (point.step, point.mean));
-    let _ = write!(out, "<polyline class=\"curve\" points=\"{}\"/>", path(means, &x, &scale));
+    let _ = write!(out, "<polyline class=\"curve\" points=\"{}\"/>", path(means, x, &scale));
 
     let only = if points.len() == 1 { " only" } else { "" };
     for (i, point) in points.iter().enumerate() {
@@ -142,7 +141,8 @@ impl Scale {
         HEIGHT - BOTTOM - (value - self.low) / (self.high - self.low) * (HEIGHT - TOP - BOTTOM)
     }
 
-    /// Round values inside the axis: 1, 2 or 5 times a power of ten, or decades where it spans some.
+    /// Round values inside the axis: multiples of 1, 2 or 5 times a power of ten; on a logarithmic axis those numbers
+    /// themselves, or decades where it spans several.
     fn ticks(&self) -> Vec<f64> {
         let span = self.high - self.low;
         if self.log && span >= 2.0 {
@@ -154,6 +154,14 @@ impl Scale {
         }
         let (low, high) =
             if self.log { (10f64.powf(self.low), 10f64.powf(self.high)) } else { (self.low, self.high) };
+        if self.log {
+            let decades = self.low.floor() as i32..=self.high.floor() as i32;
+            let steps = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(decade)));
+            let ticks: Vec<_> = steps.filter(|tick| (low..=high).contains(tick)).collect();
+            if ticks.len() >= 2 {
+                return ticks;
+            }
+        }
         let rough = (high - low) / 4.0;
         let power = 10f64.powf(rough.log10().floor());
         let every = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|every| *every >= rough);
@@ -188,6 +196,8 @@ mod tests {
             (0.011, 0.0113, false),
             (1e-6, 40.0, true),
             (2.0, 9.0, true),
+            (0.9, 22.0, true),
+            (3.1, 3.2, true),
         ] {
             let values = [(0.0, low), (1.0, high)];
             let scale = Scale::new(&thin(&values), log);
