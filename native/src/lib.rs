@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod commands;
 pub mod exit;
 pub mod progress;
 pub mod report;

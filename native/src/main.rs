@@ -1,2 +1,7 @@
 //! The command `tbrm`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tbrm::commands::main()
+}

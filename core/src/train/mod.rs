@@ -1,5 +1,6 @@
 //! Training: settings in, events out.
 
+pub mod bench;
 pub mod checkpoint;
 pub mod config;
 pub mod engine;

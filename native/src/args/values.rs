@@ -63,6 +63,27 @@ pub enum Preset {
     Gpt2,
 }
 
+impl Preset {
+    /// The core's preset of this name.
+    ///
+    /// # Errors
+    /// When the core knows no such preset.
+    pub fn find(self) -> tbrm_core::Result<tbrm_core::model::Preset> {
+        let value = self.to_possible_value().expect("no preset is skipped");
+        tbrm_core::model::Preset::find(value.get_name())
+    }
+}
+
+impl From<Objective> for tbrm_core::objective::Objective {
+    fn from(objective: Objective) -> Self {
+        match objective {
+            Objective::Tbrm => Self::Tbrm,
+            Objective::Brm => Self::Brm,
+            Objective::Sft => Self::Sft,
+        }
+    }
+}
+
 /// `--weights` of `bench`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BenchWeights {
