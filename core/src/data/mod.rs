@@ -1,0 +1,17 @@
+//! From logged text to packed batches of token ids.
+
+pub mod batch;
+pub mod chat;
+pub mod convert;
+pub mod logs;
+pub mod order;
+pub mod record;
+pub mod tokenizer;
+pub mod trajectory;
+
+pub use batch::Batch;
+pub use chat::ChatTemplate;
+pub use order::Order;
+pub use record::{Message, Needs, Record, Rejection, Text};
+pub use tokenizer::Tokenizer;
+pub use trajectory::Trajectory;
