@@ -1,0 +1,237 @@
+//! A record as token ids: what the model is given, and the actions it is scored on.
+
+use serde_json::Value;
+
+use super::chat::ChatTemplate;
+use super::record::{Record, Rejection, Text};
+use super::tokenizer::Tokenizer;
+use crate::model::ModelConfig;
+use crate::{Error, ErrorKind, Result};
+
+/// A tokenized record: `tokens[..prompt_len]` is the prompt, the rest are the actions, end token included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trajectory {
+    /// The record's line, from 1.
+    pub line: usize,
+    /// The record's own name.
+    pub id: Option<Value>,
+    /// Tokens of the prompt; at least 1.
+    pub prompt_len: usize,
+    /// Prompt and completion; longer than `prompt_len`.
+    pub tokens: Vec<u32>,
+    /// Whether the completion was cut off, so that no end token was appended.
+    pub truncated: bool,
+    /// The record's reward.
+    pub reward: Option<f64>,
+    /// Multiplies the loss of this trajectory; 0 for a truncated one under [`Truncated::Mask`].
+    pub weight: f64,
+    /// Names the prompt that several rollouts share.
+    pub group: Option<String>,
+}
+
+impl Trajectory {
+    /// Actions: tokens of the completion, end token included.
+    pub fn num_actions(&self) -> usize {
+        self.tokens.len() - self.prompt_len
+    }
+}
+
+/// What happens to completions without an end (`--truncated`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Truncated {
+    /// They are trained on like any other.
+    #[default]
+    Keep,
+    /// Their weight is 0.
+    Mask,
+}
+
+/// Turns records into trajectories for one model.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoder<'a> {
+    tokenizer: &'a Tokenizer,
+    chat: Option<&'a ChatTemplate>,
+    eos: &'a [u32],
+    max_length: usize,
+    truncated: Truncated,
+}
+
+impl<'a> Encoder<'a> {
+    /// `max_length` (`--max-length`) limits prompt, completion and end token together; by default it is the model's
+    /// number of positions, and it cannot be above it. A longer record is invalid: it is never cut, since a completion
+    /// cut short would carry a reward that it did not earn.
+    ///
+    /// Errors where the tokenizer and the model disagree, or the limit is no use.
+    pub fn new(
+        tokenizer: &'a Tokenizer,
+        chat: Option<&'a ChatTemplate>,
+        config: &'a ModelConfig,
+        max_length: Option<usize>,
+        truncated: Truncated,
+    ) -> Result<Self> {
+        tokenizer.check(config)?;
+        let positions = config.max_position_embeddings;
+        let max_length = max_length.unwrap_or(positions);
+        if max_length > positions || max_length < 2 {
+            let what =
+                format!("--max-length {max_length} is not between 2 and the model's {positions} positions");
+            return Err(Error::new(ErrorKind::Config, what, "leave --max-length out, or lower it"));
+        }
+        Ok(Encoder { tokenizer, chat, eos: &config.eos_token_id, max_length, truncated })
+    }
+
+    /// The tokens of a prompt. Text gets the special tokens of the tokenizer's post-processor; messages get those
+    /// that the chat template writes and no others, as in transformers' `apply_chat_template`.
+    pub fn prompt(&self, prompt: &Text) -> Result<Vec<u32>, String> {
+        let tokens = match prompt {
+            Text::Plain(text) => self.tokenizer.encode_prompt(text),
+            Text::Messages(messages) => {
+                let text = self.chat()?.render(messages, true).map_err(|e| e.what)?;
+                self.tokenizer.encode_continuation(&text)
+            }
+        };
+        let tokens = tokens.map_err(|e| e.what)?;
+        if tokens.is_empty() { Err("the prompt has no tokens".into()) } else { Ok(tokens) }
+    }
+
+    /// The trajectory of a record that has a completion; `file` names the record's file in errors.
+    pub fn trajectory(&self, file: &str, record: &Record) -> Result<Trajectory, Rejection> {
+        self.build(record).map_err(|(field, reason)| Rejection {
+            file: file.to_owned(),
+            line: record.line,
+            field: field.map(str::to_owned),
+            reason,
+            raw: String::new(),
+        })
+    }
+
+    fn build(&self, record: &Record) -> Result<Trajectory, (Option<&'static str>, String)> {
+        let mut tokens = self.prompt(&record.prompt).map_err(|e| (Some("prompt"), e))?;
+        let prompt_len = tokens.len();
+        let completion = |e: String| (Some("completion"), e);
+        let actions = match (&record.completion, &record.prompt) {
+            (None, _) => return Err(completion("is missing".into())),
+            (Some(Text::Plain(text)), _) => self.tokenizer.encode_continuation(text),
+            (Some(Text::Messages(answer)), Text::Messages(prompt)) => {
+                let text = self.chat().and_then(|c| c.completion(prompt, answer).map_err(|e| e.what));
+                self.tokenizer.encode_continuation(&text.map_err(completion)?)
+            }
+            (Some(Text::Messages(_)), Text::Plain(_)) => {
+                return Err(completion("is messages, but the prompt is text".into()));
+            }
+        };
+        tokens.extend(actions.map_err(|e| completion(e.what))?);
+        let ended = tokens[prompt_len..].last().is_some_and(|t| self.eos.contains(t));
+        if !ended && !record.truncated {
+            let eos = self.eos.first();
+            tokens.push(*eos.ok_or_else(|| {
+                (None, "the model's config.json has no eos_token_id to end completions with".into())
+            })?);
+        }
+        if tokens.len() == prompt_len {
+            return Err((Some("truncated"), "is true, but the completion has no tokens".into()));
+        }
+        if tokens.len() > self.max_length {
+            let reason =
+                format!("the record has {} tokens, above the limit of {}", tokens.len(), self.max_length);
+            return Err((None, reason));
+        }
+        let masked = record.truncated && self.truncated == Truncated::Mask;
+        Ok(Trajectory {
+            line: record.line,
+            id: record.id.clone(),
+            prompt_len,
+            tokens,
+            truncated: record.truncated,
+            reward: record.reward,
+            weight: if masked { 0.0 } else { record.weight },
+            group: record.group.clone(),
+        })
+    }
+
+    fn chat(&self) -> Result<&'a ChatTemplate, String> {
+        self.chat.ok_or_else(|| "is messages, but the model has no chat template".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::record::Needs;
+
+    const CHAT: &str = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|endoftext|>{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+
+    fn config() -> ModelConfig {
+        let mut config = ModelConfig::preset("tiny").unwrap();
+        (config.eos_token_id, config.max_position_embeddings) = (vec![256, 10], 40);
+        config
+    }
+
+    fn build(line: &str, config: &ModelConfig, truncated: Truncated) -> Result<Trajectory, String> {
+        let tokenizer = Tokenizer::bytes().unwrap();
+        let chat = ChatTemplate::new(CHAT, None, None).unwrap();
+        let encoder = Encoder::new(&tokenizer, Some(&chat), config, None, truncated).unwrap();
+        let record = Record::parse(3, line, Needs::Completion).unwrap();
+        encoder.trajectory("f", &record).map_err(|r| r.error().what)
+    }
+
+    #[test]
+    fn an_end_token_is_appended_where_there_is_none() {
+        for (completion, truncated, want) in [
+            ("yo", false, &[121, 111, 256][..]),
+            ("yo<|endoftext|>", false, &[121, 111, 256]),
+            ("yo\\n", false, &[121, 111, 10]),
+            ("yo", true, &[121, 111]),
+            ("", false, &[256]),
+        ] {
+            let line = format!(
+                r#"{{"prompt": "hi", "completion": "{completion}", "truncated": {truncated}, "reward": 1}}"#
+            );
+            let t = build(&line, &config(), Truncated::Keep).unwrap();
+            assert_eq!((&t.tokens[..2], &t.tokens[2..]), (&[104, 105][..], want), "{line}");
+            assert_eq!((t.prompt_len, t.num_actions(), t.truncated), (2, want.len(), truncated));
+        }
+    }
+
+    #[test]
+    fn messages_are_split_where_the_generation_prompt_ends() {
+        let line = r#"{"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]}"#;
+        let t = build(line, &config(), Truncated::Keep).unwrap();
+        let tokenizer = Tokenizer::bytes().unwrap();
+        assert_eq!(
+            tokenizer.decode(&t.tokens[..t.prompt_len], true).unwrap(),
+            "[user]a<|endoftext|>[assistant]"
+        );
+        assert_eq!(t.tokens[t.prompt_len..], [98, 256]);
+    }
+
+    #[test]
+    fn truncated_records_can_be_masked() {
+        let line = r#"{"prompt": "hi", "completion": "yo", "truncated": true, "weight": 2}"#;
+        assert_eq!(build(line, &config(), Truncated::Keep).unwrap().weight, 2.0);
+        assert_eq!(build(line, &config(), Truncated::Mask).unwrap().weight, 0.0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error_with_its_line() {
+        let fits = format!(r#"{{"prompt": "hi", "completion": "{}"}}"#, "x".repeat(37));
+        assert_eq!(build(&fits, &config(), Truncated::Keep).unwrap().tokens.len(), 40);
+        let long = format!(r#"{{"prompt": "hi", "completion": "{}"}}"#, "x".repeat(38));
+        assert_eq!(
+            build(&long, &config(), Truncated::Keep).unwrap_err(),
+            "f:3: the record has 41 tokens, above the limit of 40"
+        );
+        let mut endless = config();
+        endless.eos_token_id.clear();
+        assert!(build(&fits, &endless, Truncated::Keep).unwrap_err().contains("no eos_token_id"));
+    }
+
+    #[test]
+    fn a_limit_above_the_positions_is_refused() {
+        let (tokenizer, config) = (Tokenizer::bytes().unwrap(), config());
+        let new = |n| Encoder::new(&tokenizer, None, &config, Some(n), Truncated::Keep);
+        assert!(new(40).is_ok() && new(41).is_err() && new(1).is_err());
+        let messages = Text::Messages(vec![]);
+        assert!(new(40).unwrap().prompt(&messages).unwrap_err().contains("no chat template"));
+    }
+}
