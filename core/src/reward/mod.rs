@@ -1,0 +1,123 @@
+//! Rewards: verifiers that say how good a completion is.
+
+mod exact;
+mod numeric;
+mod regex;
+
+use crate::data::Record;
+use crate::{Error, ErrorKind, Result};
+
+pub use exact::Exact;
+pub use numeric::{Numeric, final_number};
+pub use regex::Regex;
+
+/// A verifier. Implement it for rewards of your own; all fields of the record are there to be used.
+pub trait Reward: Send + Sync {
+    /// The name under which metrics report it: `rewards/{name}/mean`.
+    fn name(&self) -> &str;
+
+    /// Checks, before anything runs, that a record has what [`Reward::score`] needs.
+    fn check(&self, record: &Record) -> Result<()>;
+
+    /// The reward of `completion`, the text without its end token; finite. The verifiers here give 0 or 1.
+    fn score(&self, record: &Record, completion: &str) -> Result<f64>;
+}
+
+/// The verifier that `--reward KIND` names: `exact`, `numeric` or `regex:PATTERN`.
+pub fn parse(kind: &str) -> Result<Box<dyn Reward>> {
+    match kind.split_once(':') {
+        None if kind == "exact" => Ok(Box::new(Exact)),
+        None if kind == "numeric" => Ok(Box::new(Numeric)),
+        Some(("regex", pattern)) => Ok(Box::new(Regex::new(pattern)?)),
+        _ => Err(Error::new(
+            ErrorKind::Config,
+            format!("no reward is called `{kind}`"),
+            "use exact, numeric or regex:PATTERN",
+        )),
+    }
+}
+
+/// The text of a record's answer, which `reward` needs.
+fn answer(record: &Record, reward: &str) -> Result<String> {
+    record.answer_text().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Data,
+            format!(
+                "line {}: field \"answer\": is missing or no text, and the reward `{reward}` needs it",
+                record.line
+            ),
+            "give each record an `answer` of text or a number",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Needs;
+
+    fn score(kind: &str, answer: &str, completion: &str) -> f64 {
+        let line = serde_json::json!({"prompt": "p", "answer": answer}).to_string();
+        let record = Record::parse(1, &line, Needs::Prompt).unwrap();
+        let reward = parse(kind).unwrap();
+        reward.check(&record).unwrap();
+        reward.score(&record, completion).unwrap()
+    }
+
+    #[test]
+    fn exact_compares_text_without_outer_space() {
+        for (answer, completion, want) in
+            [("yes", " yes\n", 1.0), ("yes", "Yes", 0.0), ("a b", "a  b", 0.0), ("", "", 1.0)]
+        {
+            assert_eq!(score("exact", answer, completion), want, "{answer:?} {completion:?}");
+        }
+    }
+
+    #[test]
+    fn numeric_compares_final_numbers() {
+        for (answer, completion, want) in [
+            ("18", "16 - 3 = 13, so A: 18", 1.0),
+            ("18", "18 is not it: 13", 0.0),
+            ("1,234", "it is 1234.", 1.0),
+            ("1234", "$1,234.00", 1.0),
+            ("5", "#### 5\nand 7 more", 1.0),
+            ("work 3\n#### 42", "so 42", 1.0),
+            ("-3", "x = -3", 1.0),
+            ("-3", "5-3", 0.0),
+            ("3", "5-3", 1.0),
+            ("0.1", "0.10", 1.0),
+            ("2", "2.0000000001", 1.0),
+            ("2", "2.001", 0.0),
+            ("7", "none", 0.0),
+            ("12", "1, 2, 12", 1.0),
+            ("1000000", "1,000,000 people", 1.0),
+            ("7", "<<3+4=7>>7 meals", 1.0),
+            ("150000", "1.5e5", 1.0),
+            (".5", "a half: .5", 1.0),
+            ("3", "nan 3", 1.0),
+        ] {
+            assert_eq!(score("numeric", answer, completion), want, "{answer:?} {completion:?}");
+        }
+    }
+
+    #[test]
+    fn regex_looks_for_its_pattern_or_for_the_answer_in_its_group() {
+        assert_eq!(score("regex:^\\d+$", "unused", "12"), 1.0);
+        assert_eq!(score("regex:^\\d+$", "unused", "12x"), 0.0);
+        assert_eq!(score("regex:answer is (\\w+)", "blue", "the answer is blue."), 1.0);
+        assert_eq!(score("regex:answer is (\\w+)", "blue", "the answer is red."), 0.0);
+        assert_eq!(score("regex:(?<!not )good", "unused", "not good"), 0.0);
+        assert_eq!(score("regex:a:b", "unused", "xa:b"), 1.0);
+    }
+
+    #[test]
+    fn faults_are_errors() {
+        assert!(parse("best").is_err() && parse("regex:(").is_err() && parse("regex").is_err());
+        let record = Record::parse(4, r#"{"prompt": "p", "answer": "no number"}"#, Needs::Prompt).unwrap();
+        assert!(parse("numeric").unwrap().check(&record).unwrap_err().what.contains("line 4"));
+        let bare = Record::parse(5, r#"{"prompt": "p"}"#, Needs::Prompt).unwrap();
+        assert!(parse("exact").unwrap().check(&bare).unwrap_err().what.contains("line 5"));
+        assert!(parse("regex:a(b)").unwrap().check(&bare).is_err());
+        assert!(parse("regex:ab").unwrap().check(&bare).is_ok());
+    }
+}

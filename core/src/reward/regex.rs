@@ -1,0 +1,56 @@
+//! The completion matches a pattern.
+
+use super::{Reward, answer};
+use crate::data::Record;
+use crate::{Error, ErrorKind, Result};
+
+/// Without a capture group: 1 where the pattern is found in the completion. With one: 1 where the last match's first
+/// group is the answer, white space trimmed. Else 0. Look-around and back-references work as in Python.
+#[derive(Clone, Debug)]
+pub struct Regex {
+    pattern: fancy_regex::Regex,
+}
+
+impl Regex {
+    /// Compiles a pattern.
+    pub fn new(pattern: &str) -> Result<Self> {
+        let compiled = fancy_regex::Regex::new(pattern);
+        let pattern = compiled.map_err(|e| {
+            let what = format!("reward regex:{pattern}: {}", e.to_string().replace('\n', " "));
+            Error::new(ErrorKind::Config, what, "correct the pattern")
+        })?;
+        Ok(Regex { pattern })
+    }
+
+    fn has_group(&self) -> bool {
+        self.pattern.captures_len() > 1
+    }
+}
+
+impl Reward for Regex {
+    fn name(&self) -> &str {
+        "regex"
+    }
+
+    fn check(&self, record: &Record) -> Result<()> {
+        if self.has_group() { answer(record, self.name()).map(drop) } else { Ok(()) }
+    }
+
+    fn score(&self, record: &Record, completion: &str) -> Result<f64> {
+        let failed = |e: fancy_regex::Error| {
+            let what = format!("line {}: the reward's pattern failed: {e}", record.line);
+            Error::new(ErrorKind::Data, what, "use a pattern that backtracks less")
+        };
+        let right = if self.has_group() {
+            let mut last = None;
+            for found in self.pattern.captures_iter(completion) {
+                last = found.map_err(failed)?.get(1).or(last);
+            }
+            let answer = answer(record, self.name())?;
+            last.is_some_and(|m| m.as_str().trim() == answer.trim())
+        } else {
+            self.pattern.is_match(completion).map_err(failed)?
+        };
+        Ok(f64::from(u8::from(right)))
+    }
+}
