@@ -377,7 +377,20 @@ mod tests {
         assert!(t.check(&config).unwrap_err().what.contains("no token 300"));
         config.vocab_size = 256;
         assert!(t.check(&config).unwrap_err().what.contains("257 tokens, the model's vocabulary 256"));
-        assert_eq!(Tokenizer::from_json(b"{}").unwrap_err().kind, ErrorKind::Tokenizer);
+    }
+
+    #[test]
+    fn damaged_files_are_errors() {
+        let good = Tokenizer::bytes().unwrap();
+        let damaged = ["", "{}", "[]", "{\"model\": {}}", "{\"model\": null}"].map(str::as_bytes);
+        for bytes in damaged.into_iter().chain([&good.json()[..good.json().len() / 2]]) {
+            assert_eq!(Tokenizer::from_json(bytes).unwrap_err().kind, ErrorKind::Tokenizer);
+        }
+        for part in ["pre_tokenizer", "post_processor", "decoder", "normalizer"] {
+            let mut json: Value = serde_json::from_slice(good.json()).unwrap();
+            json[part] = json!({"add_prefix_space": 7});
+            assert!(Tokenizer::from_json(json.to_string().as_bytes()).is_err(), "{part}");
+        }
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 pub mod config;
 pub mod init;
+mod keys;
 pub mod params;
+pub mod presets;
 pub mod rope;
 pub mod weights;
 
-pub use config::{ModelConfig, PRESETS, Preset};
+pub use config::ModelConfig;
 pub use params::{ParamKind, ParamSpec, Source};
+pub use presets::{PRESETS, Preset};
 pub use rope::{Rope, RopeScaling};
