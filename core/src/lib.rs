@@ -4,7 +4,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod data;
 pub mod error;
 pub mod gpu;
+pub mod model;
+pub mod reward;
+pub mod rng;
 
 pub use error::{Error, ErrorKind, Result};
