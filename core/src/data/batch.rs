@@ -284,6 +284,13 @@ mod tests {
     }
 
     #[test]
+    fn padding_rows_find_free_tokens_even_where_no_token_is_padding() {
+        let mut b = example();
+        b.pad_to(Shape { tokens: 6, rows: 6, trajectories: 3 }).unwrap();
+        assert_eq!(b.rows, [1, 2, 4, 5, 3, 0]);
+    }
+
+    #[test]
     fn every_batch_pads_to_its_buckets_and_to_no_less() {
         for n in 1..40 {
             let all: Vec<_> = (0..n).map(|i| trajectory(&vec![i; 2 + i as usize % 7], 1, 0.0)).collect();

@@ -319,11 +319,8 @@ fn message(field: &str, value: Value) -> Result<Message, Fault> {
 }
 
 fn finite(field: &str, value: &Value) -> Result<f64, Fault> {
-    match value.as_f64() {
-        Some(x) if x.is_finite() => Ok(x),
-        Some(x) => Err(fault(field, format!("is {x}, not a finite number"))),
-        None => Err(fault(field, format!("must be a number, not {}", kind(value)))),
-    }
+    let number = value.as_f64().filter(|x| x.is_finite());
+    number.ok_or_else(|| fault(field, format!("must be a number, not {}", kind(value))))
 }
 
 fn kind(value: &Value) -> &'static str {

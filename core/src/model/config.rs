@@ -1,14 +1,12 @@
 //! A Hugging Face `config.json` of `LlamaForCausalLM`, read and written.
 //!
-//! A key that would change the maths in a way this crate does not implement is an error that names it. Keys that
-//! are known to change nothing (caching, versions, sampling defaults) are accepted and not kept. Any other key is
-//! one that transformers' own `LlamaForCausalLM` does not read either, so it cannot change the maths: it is kept in
-//! [`ModelConfig::extra`], written back, and a front end should list it as a warning.
+//! What happens to the keys that stand in a file but not in [`ModelConfig`]: see `keys.rs`.
 
 use serde_json::{Map, Value, json};
 
+use super::keys;
 use super::params::{ParamSpec, param_specs};
-use super::rope::{Rope, RopeScaling};
+use super::rope::Rope;
 use crate::{Error, ErrorKind, Result};
 
 /// The shape of a Llama model. Letters are those of the shaders: V, L, C, H, K, D, F.
@@ -55,228 +53,13 @@ pub struct ModelConfig {
     pub extra: Map<String, Value>,
 }
 
-/// A named model size with the batch that `tbrm bench` runs on it.
-#[derive(Clone, Copy, Debug)]
-pub struct Preset {
-    /// `nano`, `tiny`, `small` or `gpt2`.
-    pub name: &'static str,
-    /// V, L, C, H, K, F.
-    pub shape: [usize; 6],
-    /// Tokens in a sequence.
-    pub tokens: usize,
-    /// Sequences in an optimizer step.
-    pub sequences: usize,
-}
-
-/// All presets, smallest first.
-pub const PRESETS: [Preset; 4] = [
-    Preset { name: "nano", shape: [128, 2, 64, 4, 4, 192], tokens: 64, sequences: 16 },
-    Preset { name: "tiny", shape: [512, 4, 128, 4, 4, 384], tokens: 128, sequences: 8 },
-    Preset { name: "small", shape: [4096, 6, 384, 6, 6, 1024], tokens: 256, sequences: 8 },
-    Preset { name: "gpt2", shape: [50304, 12, 768, 12, 12, 2048], tokens: 1024, sequences: 8 },
-];
-
-impl Preset {
-    /// The preset called `name`. Errors name the ones there are.
-    pub fn find(name: &str) -> Result<Preset> {
-        PRESETS.into_iter().find(|p| p.name == name).ok_or_else(|| {
-            let names = PRESETS.map(|p| p.name).join(", ");
-            Error::new(
-                ErrorKind::Config,
-                format!("no preset is called `{name}`"),
-                format!("use one of {names}"),
-            )
-        })
-    }
-}
-
-/// Keys that this module reads itself.
-const READ: &[&str] = &[
-    "vocab_size",
-    "num_hidden_layers",
-    "hidden_size",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "intermediate_size",
-    "rms_norm_eps",
-    "max_position_embeddings",
-    "tie_word_embeddings",
-    "rope_theta",
-    "rope_parameters",
-    "rope_scaling",
-    "attention_bias",
-    "mlp_bias",
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
-    "initializer_range",
-    "torch_dtype",
-    "dtype",
-    "architectures",
-    "model_type",
-    "hidden_act",
-];
-
-/// Keys that change no logits: caching, bookkeeping, output format, sampling defaults of older files.
-const HARMLESS: &[&str] = &[
-    "use_cache",
-    "transformers_version",
-    "_name_or_path",
-    "_attn_implementation",
-    "_attn_implementation_autoset",
-    "attn_implementation",
-    "return_dict",
-    "output_attentions",
-    "output_hidden_states",
-    "chunk_size_feed_forward",
-    "is_decoder",
-    "is_encoder_decoder",
-    "id2label",
-    "label2id",
-    "problem_type",
-    "task_specific_params",
-    "finetuning_task",
-    "torchscript",
-    "use_bfloat16",
-    "tf_legacy_loss",
-    "decoder_start_token_id",
-    "sep_token_id",
-    "prefix",
-    "tokenizer_class",
-    "unk_token_id",
-    "do_sample",
-    "early_stopping",
-    "max_length",
-    "min_length",
-    "num_beams",
-    "num_beam_groups",
-    "diversity_penalty",
-    "temperature",
-    "top_k",
-    "top_p",
-    "typical_p",
-    "repetition_penalty",
-    "length_penalty",
-    "no_repeat_ngram_size",
-    "encoder_no_repeat_ngram_size",
-    "num_return_sequences",
-    "output_scores",
-    "return_dict_in_generate",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "remove_invalid_values",
-    "exponential_decay_length_penalty",
-    "suppress_tokens",
-    "begin_suppress_tokens",
-    "bad_words_ids",
-    "unsloth_version",
-    "unsloth_fixed",
-    "original_max_position_embeddings",
-];
-
-/// Keys that change the maths unless they have their neutral value (null is neutral for all).
-fn changes_maths(key: &str, value: &Value) -> bool {
-    let neutral = |x: f64| value.as_f64() != Some(x);
-    let off = || value.as_bool() != Some(false);
-    match key {
-        "attention_dropout"
-        | "hidden_dropout"
-        | "resid_pdrop"
-        | "embd_pdrop"
-        | "final_logit_softcapping"
-        | "attn_logit_softcapping"
-        | "logit_softcapping" => neutral(0.0),
-        "pretraining_tp"
-        | "partial_rotary_factor"
-        | "rotary_pct"
-        | "logit_scale"
-        | "logits_scaling"
-        | "embedding_multiplier"
-        | "residual_multiplier"
-        | "scale_emb"
-        | "scale_depth" => neutral(1.0),
-        "use_qk_norm"
-        | "qk_norm"
-        | "use_sliding_window"
-        | "add_cross_attention"
-        | "tie_encoder_decoder"
-        | "alibi" => off(),
-        "layer_types" => !value.as_array().is_some_and(|l| l.iter().all(|t| t == "full_attention")),
-        "pruned_heads" => value.as_object().is_none_or(|o| !o.is_empty()),
-        "sliding_window"
-        | "quantization_config"
-        | "auto_map"
-        | "num_local_experts"
-        | "num_experts"
-        | "no_rope_layers"
-        | "attention_multiplier"
-        | "query_pre_attn_scalar"
-        | "cross_attention_hidden_size" => true,
-        _ => false,
-    }
-}
-
-/// Keys whose neutral values [`changes_maths`] knows; such a key is accepted and not kept.
-const MATHS: &[&str] = &[
-    "attention_dropout",
-    "hidden_dropout",
-    "resid_pdrop",
-    "embd_pdrop",
-    "final_logit_softcapping",
-    "attn_logit_softcapping",
-    "logit_softcapping",
-    "pretraining_tp",
-    "partial_rotary_factor",
-    "rotary_pct",
-    "logit_scale",
-    "logits_scaling",
-    "embedding_multiplier",
-    "residual_multiplier",
-    "scale_emb",
-    "scale_depth",
-    "use_qk_norm",
-    "qk_norm",
-    "use_sliding_window",
-    "add_cross_attention",
-    "tie_encoder_decoder",
-    "alibi",
-    "layer_types",
-    "pruned_heads",
-];
-
 /// The largest dimension accepted: products of two stay far inside 64 bits.
 const MAX_DIM: u64 = i32::MAX as u64;
 
 impl ModelConfig {
-    /// The config of a preset, with the settings of the benchmark's peers (theta 10,000, eps 1e-5, tied, no biases).
-    pub fn preset(name: &str) -> Result<Self> {
-        let Preset { shape: [v, l, c, h, k, f], tokens, .. } = Preset::find(name)?;
-        Ok(ModelConfig {
-            vocab_size: v,
-            num_hidden_layers: l,
-            hidden_size: c,
-            num_attention_heads: h,
-            num_key_value_heads: k,
-            head_dim: c / h,
-            intermediate_size: f,
-            rms_norm_eps: 1e-5,
-            max_position_embeddings: tokens,
-            tie_word_embeddings: true,
-            rope: Rope { theta: 10_000.0, scaling: RopeScaling::None },
-            attention_bias: false,
-            mlp_bias: false,
-            bos_token_id: None,
-            eos_token_id: Vec::new(),
-            pad_token_id: None,
-            initializer_range: 0.02,
-            dtype: None,
-            extra: Map::new(),
-        })
-    }
-
     /// Reads a `config.json`. Sizes must be there; what transformers gives a default keeps that default, except
-    /// [`ModelConfig::eos_token_id`].
+    /// [`ModelConfig::eos_token_id`]. A key that would change the maths is an error that names it; one that neither
+    /// transformers' Llama nor this crate reads is kept in [`ModelConfig::extra`].
     pub fn parse(json: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(json).map_err(|e| {
             Error::new(ErrorKind::Model, format!("malformed JSON: {e}"), "restore the model's config.json")
@@ -306,7 +89,7 @@ impl ModelConfig {
             pad_token_id: pad_token(&map)?,
             initializer_range: number_or(&map, "initializer_range", 0.02)?,
             dtype: ["dtype", "torch_dtype"].iter().find_map(|k| map.get(*k)?.as_str().map(str::to_owned)),
-            extra: unread_keys(&map)?,
+            extra: keys::unread(&map)?,
         };
         if !map.get("head_dim").is_some_and(Value::is_number)
             && !hidden_size.is_multiple_of(num_attention_heads)
@@ -426,26 +209,6 @@ fn check_architecture(map: &Map<String, Value>) -> Result<()> {
         Some(v) if v == "silu" || v == "swish" => Ok(()),
         Some(v) => Err(bad_config("hidden_act", &format!("is {v}; only silu is supported"))),
     }
-}
-
-fn unread_keys(map: &Map<String, Value>) -> Result<Map<String, Value>> {
-    let mut extra = Map::new();
-    for (key, value) in map {
-        let name = key.as_str();
-        if READ.contains(&name) || HARMLESS.contains(&name) || value.is_null() {
-            continue;
-        }
-        if changes_maths(name, value) {
-            return Err(bad_config(
-                name,
-                &format!("is {value}, which changes the maths and is not supported"),
-            ));
-        }
-        if !MATHS.contains(&name) {
-            extra.insert(key.clone(), value.clone());
-        }
-    }
-    Ok(extra)
 }
 
 fn size(map: &Map<String, Value>, key: &str) -> Result<usize> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::RopeScaling;
 
 /// A small Llama config as transformers 4 writes it.
 const OLDER: &str = include_str!("../../tests/fixtures/config_older.json");

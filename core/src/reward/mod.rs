@@ -106,6 +106,7 @@ mod tests {
         assert_eq!(score("regex:^\\d+$", "unused", "12x"), 0.0);
         assert_eq!(score("regex:answer is (\\w+)", "blue", "the answer is blue."), 1.0);
         assert_eq!(score("regex:answer is (\\w+)", "blue", "the answer is red."), 0.0);
+        assert_eq!(score("regex:(\\d)|x", "4", "4x"), 1.0);
         assert_eq!(score("regex:(?<!not )good", "unused", "not good"), 0.0);
         assert_eq!(score("regex:a:b", "unused", "xa:b"), 1.0);
     }

@@ -4,8 +4,8 @@ use super::{Reward, answer};
 use crate::data::Record;
 use crate::{Error, ErrorKind, Result};
 
-/// Without a capture group: 1 where the pattern is found in the completion. With one: 1 where the last match's first
-/// group is the answer, white space trimmed. Else 0. Look-around and back-references work as in Python.
+/// Without a capture group: 1 where the pattern is found in the completion. With one: 1 where the first group of
+/// the last match that has it is the answer, white space trimmed. Else 0. Look-around and back-references work as in Python.
 #[derive(Clone, Debug)]
 pub struct Regex {
     pattern: fancy_regex::Regex,
