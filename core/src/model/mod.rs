@@ -7,11 +7,14 @@ pub mod device;
 pub(crate) mod head;
 pub mod ids;
 pub mod init;
+mod keys;
 pub mod params;
+pub mod presets;
 pub mod rope;
 pub mod weights;
 
-pub use config::{ModelConfig, PRESETS, Preset};
+pub use config::ModelConfig;
 pub use device::Model;
 pub use params::{ParamKind, ParamSpec, Source};
+pub use presets::{PRESETS, Preset};
 pub use rope::{Rope, RopeScaling};
