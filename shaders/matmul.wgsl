@@ -2,7 +2,7 @@
 //   nt  out(M, N) = a(M, K) w(N, K)^T     forward: a = x, w = W
 //   nn  out(M, N) = a(M, K) w(K, N)       dx: a = dy, w = W
 //   tn  out(M, N) = a(K, M)^T w(K, N)     dW: a = dy, w = x, K runs over the tokens
-// Each is `=`, or `+=` where p.accumulate is 1. No operand is ever transposed or padded in memory: a 4x4 block is loaded
+// and bias_bwd, the column sums of dy. Each is `=`, or `+=` where p.accumulate is 1. No operand is ever transposed or padded in memory: a 4x4 block is loaded
 // along whichever axis is contiguous and turned in registers, so that the inner product below is the same for all three.
 // Every output is summed over k = 0, 1, ... whatever M and N are: a row's bits do not depend on the rows beside it.
 //
@@ -557,4 +557,26 @@ fn matmul_tn(
         multiply(TN, origin, &tile);
         store(&tile, origin);
     }
+}
+
+// out(N) = or += the column sums of a(M, N), a bias's gradient: one invocation for each 4 columns.
+@compute @workgroup_size(WORKGROUP)
+fn matmul_bias_bwd(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let col = 4u * (group_index(wid, nwg) * WORKGROUP + lane);
+    if (col >= p.n) {
+        return;
+    }
+    let have = p.n - col;
+    var sum = vec4(0.0);
+    for (var row = 0u; row < p.m; row++) {
+        sum += a_quad(p.a0 + row * p.lda + col, have);
+    }
+    if (p.accumulate == 1u) {
+        sum += out_quad(p.o0 + col, have);
+    }
+    store_quad(p.o0 + col, have, sum);
 }
