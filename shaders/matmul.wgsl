@@ -6,8 +6,9 @@
 // along whichever axis is contiguous and turned in registers, so that the inner product below is the same for all three.
 // Every output is summed over k = 0, 1, ... whatever M and N are: a row's bits do not depend on the rows beside it.
 //
-// A matrix that is cut into chunks (an embedding above the binding limit, cut by rows) is multiplied chunk by chunk:
-// a0 and o0 shift the first element of a and out, lda and ldo are the lengths of their stored rows. w is always whole.
+// a0, w0 and o0 are the first elements, lda and ldo the lengths of stored rows (w's are as long as they are), so that a
+// matrix cut into chunks (an embedding above the binding limit), or a long K, is multiplied chunk by chunk: to the bit
+// what it would be in one piece. tn on a CPU wants that: K <= 512 keeps what the blocks share in the second-level cache.
 //
 // Variants: `tile` for GPUs (workgroup memory), `lane` for CPU adapters, where a barrier costs more than the arithmetic and a
 // load costs four times a multiplication, whence their tall tiles; `lane_sg` shares a's loads within a subgroup of 8.
@@ -29,6 +30,7 @@ struct MatmulParams {
     lda: u32,
     ldo: u32,
     a0: u32,
+    w0: u32,
     o0: u32,
     // Stored row length of addend: 0 repeats one row, which makes it a bias.
     ldd: u32,
@@ -132,7 +134,7 @@ fn a_start(form: u32, row: u32) -> vec4<u32> {
 // Likewise in w, for column `col` of out: four rows (nt) or, in x, a column (nn, tn).
 fn w_start(form: u32, col: u32) -> vec4<u32> {
     if (form == NT) {
-        return min(vec4(col) + vec4(0u, 1u, 2u, 3u), vec4(p.n - 1u)) * p.k;
+        return min(vec4(col) + vec4(0u, 1u, 2u, 3u), vec4(p.n - 1u)) * p.k + p.w0;
     }
     return vec4(min(col, (p.n - 1u) / 4u * 4u));
 }
@@ -159,7 +161,7 @@ fn w_block(form: u32, start: vec4<u32>, k: u32) -> mat4x4<f32> {
         let have = p.k - k;
         return transpose(mat4x4(w_quad(at.x, have), w_quad(at.y, have), w_quad(at.z, have), w_quad(at.w, have)));
     }
-    let at = start.x + min(vec4(k) + vec4(0u, 1u, 2u, 3u), vec4(p.k - 1u)) * p.n;
+    let at = p.w0 + start.x + min(vec4(k) + vec4(0u, 1u, 2u, 3u), vec4(p.k - 1u)) * p.n;
     let have = p.n - start.x;
     return mat4x4(w_quad(at.x, have), w_quad(at.y, have), w_quad(at.z, have), w_quad(at.w, have));
 }
@@ -482,9 +484,15 @@ fn blocks() -> u32 {
     return ((p.m + BLOCK_M - 1u) / BLOCK_M) * ((p.n + BLOCK_N - 1u) / BLOCK_N);
 }
 
-fn origin_of(group: u32, lane: u32) -> Place {
+// Which block a group computes, in the order that suits caches. nt, nn: down first, so that what a column of blocks reads
+// of w stays while a, whose rows are contiguous, streams past. tn reads both across their rows: the shorter side first.
+fn origin_of(form: u32, group: u32, lane: u32) -> Place {
+    let down = (p.m + BLOCK_M - 1u) / BLOCK_M;
     let across = (p.n + BLOCK_N - 1u) / BLOCK_N;
-    return Place(group / across * BLOCK_M, group % across * BLOCK_N, lane);
+    if (form == TN && p.n < p.m) {
+        return Place(group / across * BLOCK_M, group % across * BLOCK_N, lane);
+    }
+    return Place(group % down * BLOCK_M, group / down * BLOCK_N, lane);
 }
 
 fn begin(origin: Place) -> Tile {
@@ -505,7 +513,7 @@ fn matmul_nt(
 ) {
     let group = group_index(wid, nwg);
     if (group < blocks()) {
-        let origin = origin_of(group, lane);
+        let origin = origin_of(NT, group, lane);
         var tile = begin(origin);
         multiply(NT, origin, &tile);
         store(&tile, origin);
@@ -521,7 +529,7 @@ fn matmul_nt_add(
 ) {
     let group = group_index(wid, nwg);
     if (group < blocks()) {
-        let origin = origin_of(group, lane);
+        let origin = origin_of(NT, group, lane);
         var tile = begin(origin);
         multiply(NT, origin, &tile);
         add(&tile, origin);
@@ -537,7 +545,7 @@ fn matmul_nn(
 ) {
     let group = group_index(wid, nwg);
     if (group < blocks()) {
-        let origin = origin_of(group, lane);
+        let origin = origin_of(NN, group, lane);
         var tile = begin(origin);
         multiply(NN, origin, &tile);
         store(&tile, origin);
@@ -552,7 +560,7 @@ fn matmul_tn(
 ) {
     let group = group_index(wid, nwg);
     if (group < blocks()) {
-        let origin = origin_of(group, lane);
+        let origin = origin_of(TN, group, lane);
         var tile = begin(origin);
         multiply(TN, origin, &tile);
         store(&tile, origin);
