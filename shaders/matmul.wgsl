@@ -166,25 +166,27 @@ fn w_block(form: u32, start: vec4<u32>, k: u32) -> mat4x4<f32> {
     return mat4x4(w_quad(at.x, have), w_quad(at.y, have), w_quad(at.z, have), w_quad(at.w, have));
 }
 
-fn addend_row(row: u32, col: u32) -> vec4<f32> {
-    let at = min(col, (p.n - 1u) / 4u * 4u);
-    return addend_quad(min(row, p.m - 1u) * p.ldd + at, p.n - at);
+// Four neighbours at (row, column) of out.
+fn addend_row(at: vec2<u32>) -> vec4<f32> {
+    let col = min(at.y, (p.n - 1u) / 4u * 4u);
+    return addend_quad(min(at.x, p.m - 1u) * p.ldd + col, p.n - col);
 }
 
-fn out_row(row: u32, col: u32) -> vec4<f32> {
-    let at = min(col, (p.n - 1u) / 4u * 4u);
-    return out_quad(p.o0 + min(row, p.m - 1u) * p.ldo + at, p.n - at);
+fn out_row(at: vec2<u32>) -> vec4<f32> {
+    let col = min(at.y, (p.n - 1u) / 4u * 4u);
+    return out_quad(p.o0 + min(at.x, p.m - 1u) * p.ldo + col, p.n - col);
 }
 
-fn store_row(row: u32, col: u32, v: vec4<f32>) {
-    if (all(vec2(row, col) < vec2(p.m, p.n))) {
-        store_quad(p.o0 + row * p.ldo + col, p.n - col, v);
+fn store_row(at: vec2<u32>, v: vec4<f32>) {
+    if (all(at < vec2(p.m, p.n))) {
+        store_quad(p.o0 + at.x * p.ldo + at.y, p.n - at.y, v);
     }
 }
 
 // ---- a workgroup's block of out ---------------------------------------------------------------------------------------
-// Place is an invocation's first row and column of out. Tile is what it accumulates there; each variant defines
-// load (tile = out), multiply (tile += the product), add (tile += addend) and store (out = tile).
+// Place is the block's first row and column and the invocation that asks. Tile is what it accumulates there; each variant defines
+// load (tile = out), multiply (tile += the product), add (tile += addend) and
+// store (out = tile), and quad_place, where the tile's quad i lies in out.
 
 struct Place {
     row: u32,
@@ -257,51 +259,37 @@ fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
     }
 }
 
-fn add4(rows: mat4x4<f32>, row: u32, col: u32) -> mat4x4<f32> {
-    return rows + mat4x4(addend_row(row, col), addend_row(row + 1u, col), addend_row(row + 2u, col), addend_row(row + 3u, col));
-}
-
-fn load4(row: u32, col: u32) -> mat4x4<f32> {
-    return mat4x4(out_row(row, col), out_row(row + 1u, col), out_row(row + 2u, col), out_row(row + 3u, col));
-}
-
-fn store4(rows: mat4x4<f32>, row: u32, col: u32) {
-    store_row(row, col, rows[0]);
-    store_row(row + 1u, col, rows[1]);
-    store_row(row + 2u, col, rows[2]);
-    store_row(row + 3u, col, rows[3]);
-}
-
-fn quad_of(origin: Place) -> Place {
-    return Place(
-        origin.row + 4u * (origin.lane / (BLOCK_N / 4u)),
-        origin.col + 4u * (origin.lane % (BLOCK_N / 4u)),
-        origin.lane,
-    );
+fn quad_place(origin: Place, i: u32) -> vec2<u32> {
+    let row = origin.lane / (BLOCK_N / 4u);
+    let col = origin.lane % (BLOCK_N / 4u);
+    return vec2(origin.row + 4u * row + i % 4u + i / 4u * (BLOCK_M / 2u), origin.col + 4u * col);
 }
 
 fn load(tile: ptr<function, Tile>, origin: Place) {
-    let at = quad_of(origin);
-    (*tile).r0 = load4(at.row, at.col);
+    for (var i = 0u; i < 4u; i++) {
+        (*tile).r0[i] = out_row(quad_place(origin, i));
 #if TALL
-    (*tile).r1 = load4(at.row + BLOCK_M / 2u, at.col);
+        (*tile).r1[i] = out_row(quad_place(origin, i + 4u));
 #endif
+    }
 }
 
 fn add(tile: ptr<function, Tile>, origin: Place) {
-    let at = quad_of(origin);
-    (*tile).r0 = add4((*tile).r0, at.row, at.col);
+    for (var i = 0u; i < 4u; i++) {
+        (*tile).r0[i] += addend_row(quad_place(origin, i));
 #if TALL
-    (*tile).r1 = add4((*tile).r1, at.row + BLOCK_M / 2u, at.col);
+        (*tile).r1[i] += addend_row(quad_place(origin, i + 4u));
 #endif
+    }
 }
 
 fn store(tile: ptr<function, Tile>, origin: Place) {
-    let at = quad_of(origin);
-    store4((*tile).r0, at.row, at.col);
+    for (var i = 0u; i < 4u; i++) {
+        store_row(quad_place(origin, i), (*tile).r0[i]);
 #if TALL
-    store4((*tile).r1, at.row + BLOCK_M / 2u, at.col);
+        store_row(quad_place(origin, i + 4u), (*tile).r1[i]);
 #endif
+    }
 }
 #endif
 
@@ -321,43 +309,86 @@ fn multiply8(tile: ptr<function, Tile>, first: u32, w: mat4x4<f32>, x: mat4x4<f3
     (*tile)[first + 7u] += w * y[3];
 }
 
-fn add8(tile: ptr<function, Tile>, first: u32, row: u32, step: u32, col: u32) {
-    (*tile)[first] += addend_row(row, col);
-    (*tile)[first + 1u] += addend_row(row + step, col);
-    (*tile)[first + 2u] += addend_row(row + 2u * step, col);
-    (*tile)[first + 3u] += addend_row(row + 3u * step, col);
-    (*tile)[first + 4u] += addend_row(row + 4u * step, col);
-    (*tile)[first + 5u] += addend_row(row + 5u * step, col);
-    (*tile)[first + 6u] += addend_row(row + 6u * step, col);
-    (*tile)[first + 7u] += addend_row(row + 7u * step, col);
+fn load8(tile: ptr<function, Tile>, origin: Place, first: u32) {
+    (*tile)[first] = out_row(quad_place(origin, first));
+    (*tile)[first + 1u] = out_row(quad_place(origin, first + 1u));
+    (*tile)[first + 2u] = out_row(quad_place(origin, first + 2u));
+    (*tile)[first + 3u] = out_row(quad_place(origin, first + 3u));
+    (*tile)[first + 4u] = out_row(quad_place(origin, first + 4u));
+    (*tile)[first + 5u] = out_row(quad_place(origin, first + 5u));
+    (*tile)[first + 6u] = out_row(quad_place(origin, first + 6u));
+    (*tile)[first + 7u] = out_row(quad_place(origin, first + 7u));
 }
 
-fn load8(tile: ptr<function, Tile>, first: u32, row: u32, step: u32, col: u32) {
-    (*tile)[first] = out_row(row, col);
-    (*tile)[first + 1u] = out_row(row + step, col);
-    (*tile)[first + 2u] = out_row(row + 2u * step, col);
-    (*tile)[first + 3u] = out_row(row + 3u * step, col);
-    (*tile)[first + 4u] = out_row(row + 4u * step, col);
-    (*tile)[first + 5u] = out_row(row + 5u * step, col);
-    (*tile)[first + 6u] = out_row(row + 6u * step, col);
-    (*tile)[first + 7u] = out_row(row + 7u * step, col);
+fn load(tile: ptr<function, Tile>, origin: Place) {
+    load8(tile, origin, 0u);
+    load8(tile, origin, 8u);
+    load8(tile, origin, 16u);
+    load8(tile, origin, 24u);
+#if LANE
+    load8(tile, origin, 32u);
+    load8(tile, origin, 40u);
+    load8(tile, origin, 48u);
+    load8(tile, origin, 56u);
+#endif
 }
 
-fn store8(tile: ptr<function, Tile>, first: u32, row: u32, step: u32, col: u32) {
-    store_row(row, col, (*tile)[first]);
-    store_row(row + step, col, (*tile)[first + 1u]);
-    store_row(row + 2u * step, col, (*tile)[first + 2u]);
-    store_row(row + 3u * step, col, (*tile)[first + 3u]);
-    store_row(row + 4u * step, col, (*tile)[first + 4u]);
-    store_row(row + 5u * step, col, (*tile)[first + 5u]);
-    store_row(row + 6u * step, col, (*tile)[first + 6u]);
-    store_row(row + 7u * step, col, (*tile)[first + 7u]);
+fn add8(tile: ptr<function, Tile>, origin: Place, first: u32) {
+    (*tile)[first] += addend_row(quad_place(origin, first));
+    (*tile)[first + 1u] += addend_row(quad_place(origin, first + 1u));
+    (*tile)[first + 2u] += addend_row(quad_place(origin, first + 2u));
+    (*tile)[first + 3u] += addend_row(quad_place(origin, first + 3u));
+    (*tile)[first + 4u] += addend_row(quad_place(origin, first + 4u));
+    (*tile)[first + 5u] += addend_row(quad_place(origin, first + 5u));
+    (*tile)[first + 6u] += addend_row(quad_place(origin, first + 6u));
+    (*tile)[first + 7u] += addend_row(quad_place(origin, first + 7u));
+}
+
+fn add(tile: ptr<function, Tile>, origin: Place) {
+    add8(tile, origin, 0u);
+    add8(tile, origin, 8u);
+    add8(tile, origin, 16u);
+    add8(tile, origin, 24u);
+#if LANE
+    add8(tile, origin, 32u);
+    add8(tile, origin, 40u);
+    add8(tile, origin, 48u);
+    add8(tile, origin, 56u);
+#endif
+}
+
+fn store8(tile: ptr<function, Tile>, origin: Place, first: u32) {
+    store_row(quad_place(origin, first), (*tile)[first]);
+    store_row(quad_place(origin, first + 1u), (*tile)[first + 1u]);
+    store_row(quad_place(origin, first + 2u), (*tile)[first + 2u]);
+    store_row(quad_place(origin, first + 3u), (*tile)[first + 3u]);
+    store_row(quad_place(origin, first + 4u), (*tile)[first + 4u]);
+    store_row(quad_place(origin, first + 5u), (*tile)[first + 5u]);
+    store_row(quad_place(origin, first + 6u), (*tile)[first + 6u]);
+    store_row(quad_place(origin, first + 7u), (*tile)[first + 7u]);
+}
+
+fn store(tile: ptr<function, Tile>, origin: Place) {
+    store8(tile, origin, 0u);
+    store8(tile, origin, 8u);
+    store8(tile, origin, 16u);
+    store8(tile, origin, 24u);
+#if LANE
+    store8(tile, origin, 32u);
+    store8(tile, origin, 40u);
+    store8(tile, origin, 48u);
+    store8(tile, origin, 56u);
+#endif
 }
 #endif
 
 #if LANE
 // An invocation's 16 rows by 16 columns: for each of four quads of columns, 32 apart, the quads of all rows.
 const TILE_QUADS = 64u;
+
+fn quad_place(origin: Place, i: u32) -> vec2<u32> {
+    return vec2(origin.row + i % 16u, origin.col + 4u * origin.lane + i / 16u * 32u);
+}
 
 fn multiply16(tile: ptr<function, Tile>, first: u32, w: mat4x4<f32>, x: array<mat4x4<f32>, 4>) {
     multiply8(tile, first, w, x[0], x[1]);
@@ -386,51 +417,16 @@ fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
         multiply16(tile, 48u, w_block(form, w3, k), x);
     }
 }
-
-fn load(tile: ptr<function, Tile>, origin: Place) {
-    let row = origin.row;
-    let col = origin.col + 4u * origin.lane;
-    load8(tile, 0u, row, 1u, col);
-    load8(tile, 8u, row + 8u, 1u, col);
-    load8(tile, 16u, row, 1u, col + 32u);
-    load8(tile, 24u, row + 8u, 1u, col + 32u);
-    load8(tile, 32u, row, 1u, col + 64u);
-    load8(tile, 40u, row + 8u, 1u, col + 64u);
-    load8(tile, 48u, row, 1u, col + 96u);
-    load8(tile, 56u, row + 8u, 1u, col + 96u);
-}
-
-fn add(tile: ptr<function, Tile>, origin: Place) {
-    let row = origin.row;
-    let col = origin.col + 4u * origin.lane;
-    add8(tile, 0u, row, 1u, col);
-    add8(tile, 8u, row + 8u, 1u, col);
-    add8(tile, 16u, row, 1u, col + 32u);
-    add8(tile, 24u, row + 8u, 1u, col + 32u);
-    add8(tile, 32u, row, 1u, col + 64u);
-    add8(tile, 40u, row + 8u, 1u, col + 64u);
-    add8(tile, 48u, row, 1u, col + 96u);
-    add8(tile, 56u, row + 8u, 1u, col + 96u);
-}
-
-fn store(tile: ptr<function, Tile>, origin: Place) {
-    let row = origin.row;
-    let col = origin.col + 4u * origin.lane;
-    store8(tile, 0u, row, 1u, col);
-    store8(tile, 8u, row + 8u, 1u, col);
-    store8(tile, 16u, row, 1u, col + 32u);
-    store8(tile, 24u, row + 8u, 1u, col + 32u);
-    store8(tile, 32u, row, 1u, col + 64u);
-    store8(tile, 40u, row + 8u, 1u, col + 64u);
-    store8(tile, 48u, row, 1u, col + 96u);
-    store8(tile, 56u, row + 8u, 1u, col + 96u);
-}
 #endif
 
 #if SUBGROUP
 // All 32 rows by the invocation's 4 columns. Invocation l loads the block of a at row 4 l and every other one receives it
 // by broadcast, so tile[8 i + l] is row 4 l + i. A broadcast's lane must be a literal, hence the list.
 const TILE_QUADS = 32u;
+
+fn quad_place(origin: Place, i: u32) -> vec2<u32> {
+    return vec2(origin.row + i % 8u * 4u + i / 8u, origin.col + 4u * origin.lane);
+}
 
 fn multiply_broadcast(tile: ptr<function, Tile>, first: u32, w: mat4x4<f32>, x: vec4<f32>) {
     multiply8(
@@ -453,30 +449,6 @@ fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
         multiply_broadcast(tile, 16u, w, x[2]);
         multiply_broadcast(tile, 24u, w, x[3]);
     }
-}
-
-fn load(tile: ptr<function, Tile>, origin: Place) {
-    let col = origin.col + 4u * origin.lane;
-    load8(tile, 0u, origin.row, 4u, col);
-    load8(tile, 8u, origin.row + 1u, 4u, col);
-    load8(tile, 16u, origin.row + 2u, 4u, col);
-    load8(tile, 24u, origin.row + 3u, 4u, col);
-}
-
-fn add(tile: ptr<function, Tile>, origin: Place) {
-    let col = origin.col + 4u * origin.lane;
-    add8(tile, 0u, origin.row, 4u, col);
-    add8(tile, 8u, origin.row + 1u, 4u, col);
-    add8(tile, 16u, origin.row + 2u, 4u, col);
-    add8(tile, 24u, origin.row + 3u, 4u, col);
-}
-
-fn store(tile: ptr<function, Tile>, origin: Place) {
-    let col = origin.col + 4u * origin.lane;
-    store8(tile, 0u, origin.row, 4u, col);
-    store8(tile, 8u, origin.row + 1u, 4u, col);
-    store8(tile, 16u, origin.row + 2u, 4u, col);
-    store8(tile, 24u, origin.row + 3u, 4u, col);
 }
 #endif
 
