@@ -10,21 +10,21 @@
 // An invocation owns one row (a query, or a key and its value) of one head, in registers, and meets eight rows of the
 // other side at a time. A row's blocks begin at its own seq_start, so its bits do not depend on what it is packed with.
 //
-// Variants are sized by head: D <= 4 QUADS, and D a multiple of 4 where VEC4. `lane` is for CPU adapters; `lane_sg` loads
-// one row an invocation and shares it within a subgroup of 8; `tile` stages STAGED rows in workgroup memory for GPUs.
-#variant lane_any LANE QUADS=32u WORKGROUP=8u
+// Variants are sized by head: D <= 4 QUADS, and D a multiple of 4 except in `any`. `lane` is for CPU adapters; `lane_sg`
+// loads one row an invocation and shares it within a subgroup of 8; `tile` stages rows in workgroup memory for GPUs.
+#variant lane_any LANE OVER_16 OVER_32 OVER_64 QUADS=32u WORKGROUP=8u
 #variant lane_d16 LANE VEC4 QUADS=4u WORKGROUP=8u
-#variant lane_d32 LANE VEC4 QUADS=8u WORKGROUP=8u
-#variant lane_d64 LANE VEC4 QUADS=16u WORKGROUP=8u
-#variant lane_d128 LANE VEC4 QUADS=32u WORKGROUP=8u
+#variant lane_d32 LANE VEC4 OVER_16 QUADS=8u WORKGROUP=8u
+#variant lane_d64 LANE VEC4 OVER_16 OVER_32 QUADS=16u WORKGROUP=8u
+#variant lane_d128 LANE VEC4 OVER_16 OVER_32 OVER_64 QUADS=32u WORKGROUP=8u
 #variant lane_sg_d16 SUBGROUP VEC4 QUADS=4u WORKGROUP=8u
-#variant lane_sg_d32 SUBGROUP VEC4 QUADS=8u WORKGROUP=8u
-#variant lane_sg_d64 SUBGROUP VEC4 QUADS=16u WORKGROUP=8u
-#variant lane_sg_d128 SUBGROUP VEC4 QUADS=32u WORKGROUP=8u
-#variant tile_any TILE QUADS=32u WORKGROUP=64u STAGED=8u
-#variant tile_d32 TILE VEC4 QUADS=8u WORKGROUP=64u STAGED=32u
-#variant tile_d64 TILE VEC4 QUADS=16u WORKGROUP=64u STAGED=24u
-#variant tile_d128 TILE VEC4 QUADS=32u WORKGROUP=64u STAGED=8u
+#variant lane_sg_d32 SUBGROUP VEC4 OVER_16 QUADS=8u WORKGROUP=8u
+#variant lane_sg_d64 SUBGROUP VEC4 OVER_16 OVER_32 QUADS=16u WORKGROUP=8u
+#variant lane_sg_d128 SUBGROUP VEC4 OVER_16 OVER_32 OVER_64 QUADS=32u WORKGROUP=8u
+#variant tile_any TILE OVER_16 OVER_32 OVER_64 QUADS=32u WORKGROUP=64u STAGED=8u
+#variant tile_d32 TILE VEC4 OVER_16 QUADS=8u WORKGROUP=64u STAGED=32u
+#variant tile_d64 TILE VEC4 OVER_16 OVER_32 QUADS=16u WORKGROUP=64u STAGED=24u
+#variant tile_d128 TILE VEC4 OVER_16 OVER_32 OVER_64 QUADS=32u WORKGROUP=64u STAGED=8u
 #import shared/grid
 
 struct AttentionParams {
@@ -174,6 +174,7 @@ struct Eight {
 }
 
 struct Source {
+    chunk: u32,
     row: u32,
     last: u32,
     x_col: u32,
@@ -189,7 +190,7 @@ var<workgroup> staged_bound: u32;
 fn stage_kv(source: Source) {
     workgroupBarrier();
     for (var i = source.lane; i < STAGED * QUADS; i += WORKGROUP) {
-        let row = min(source.row + i / QUADS, source.last);
+        let row = min(source.chunk + i / QUADS, source.last);
         staged_x[i] = qkv_quad(row, source.x_col, i % QUADS);
         staged_y[i] = qkv_quad(row, source.y_col, i % QUADS);
     }
@@ -199,35 +200,37 @@ fn stage_kv(source: Source) {
 fn stage_q_dout(source: Source) {
     workgroupBarrier();
     for (var i = source.lane; i < STAGED * QUADS; i += WORKGROUP) {
-        let row = min(source.row + i / QUADS, source.last);
+        let row = min(source.chunk + i / QUADS, source.last);
         staged_x[i] = qkv_quad(row, source.x_col, i % QUADS);
         staged_y[i] = dout_quad(row, source.y_col, i % QUADS);
     }
     workgroupBarrier();
 }
 
-fn x_block(source: Source, j: u32, i: u32) -> Block {
-    let at = j * QUADS + i;
+fn staged_x_block(at: u32) -> Block {
     return Block(
         mat4x4(staged_x[at], staged_x[at + QUADS], staged_x[at + 2u * QUADS], staged_x[at + 3u * QUADS]),
         mat4x4(staged_x[at + 4u * QUADS], staged_x[at + 5u * QUADS], staged_x[at + 6u * QUADS], staged_x[at + 7u * QUADS]),
     );
 }
 
-fn y_block(source: Source, j: u32, i: u32) -> Block {
-    let at = j * QUADS + i;
+fn staged_y_block(at: u32) -> Block {
     return Block(
         mat4x4(staged_y[at], staged_y[at + QUADS], staged_y[at + 2u * QUADS], staged_y[at + 3u * QUADS]),
         mat4x4(staged_y[at + 4u * QUADS], staged_y[at + 5u * QUADS], staged_y[at + 6u * QUADS], staged_y[at + 7u * QUADS]),
     );
 }
 
-fn v_block(source: Source, j: u32, i: u32) -> Block {
-    return y_block(source, j, i);
+fn qkv_block(source: Source, col: u32, i: u32) -> Block {
+    let at = (source.row - source.chunk) * QUADS + i;
+    if (col == source.x_col) {
+        return staged_x_block(at);
+    }
+    return staged_y_block(at);
 }
 
-fn dout_block(source: Source, j: u32, i: u32) -> Block {
-    return y_block(source, j, i);
+fn dout_block(source: Source, i: u32) -> Block {
+    return staged_y_block((source.row - source.chunk) * QUADS + i);
 }
 
 // The same number in every invocation: barriers below depend on it.
@@ -251,33 +254,22 @@ fn bound(lane: u32, value: u32) -> u32 {
 #endif
 
 #if LANE
-fn x_block(source: Source, j: u32, i: u32) -> Block {
+fn qkv_block(source: Source, col: u32, i: u32) -> Block {
     let lo = min(source.row + vec4(0u, 1u, 2u, 3u), vec4(source.last));
     let hi = min(source.row + vec4(4u, 5u, 6u, 7u), vec4(source.last));
-    let c = source.x_col;
     return Block(
-        mat4x4(qkv_quad(lo.x, c, i), qkv_quad(lo.y, c, i), qkv_quad(lo.z, c, i), qkv_quad(lo.w, c, i)),
-        mat4x4(qkv_quad(hi.x, c, i), qkv_quad(hi.y, c, i), qkv_quad(hi.z, c, i), qkv_quad(hi.w, c, i)),
+        mat4x4(qkv_quad(lo.x, col, i), qkv_quad(lo.y, col, i), qkv_quad(lo.z, col, i), qkv_quad(lo.w, col, i)),
+        mat4x4(qkv_quad(hi.x, col, i), qkv_quad(hi.y, col, i), qkv_quad(hi.z, col, i), qkv_quad(hi.w, col, i)),
     );
 }
 
-fn v_block(source: Source, j: u32, i: u32) -> Block {
+fn dout_block(source: Source, i: u32) -> Block {
     let lo = min(source.row + vec4(0u, 1u, 2u, 3u), vec4(source.last));
     let hi = min(source.row + vec4(4u, 5u, 6u, 7u), vec4(source.last));
-    let c = source.y_col;
+    let col = source.y_col;
     return Block(
-        mat4x4(qkv_quad(lo.x, c, i), qkv_quad(lo.y, c, i), qkv_quad(lo.z, c, i), qkv_quad(lo.w, c, i)),
-        mat4x4(qkv_quad(hi.x, c, i), qkv_quad(hi.y, c, i), qkv_quad(hi.z, c, i), qkv_quad(hi.w, c, i)),
-    );
-}
-
-fn dout_block(source: Source, j: u32, i: u32) -> Block {
-    let lo = min(source.row + vec4(0u, 1u, 2u, 3u), vec4(source.last));
-    let hi = min(source.row + vec4(4u, 5u, 6u, 7u), vec4(source.last));
-    let c = source.y_col;
-    return Block(
-        mat4x4(dout_quad(lo.x, c, i), dout_quad(lo.y, c, i), dout_quad(lo.z, c, i), dout_quad(lo.w, c, i)),
-        mat4x4(dout_quad(hi.x, c, i), dout_quad(hi.y, c, i), dout_quad(hi.z, c, i), dout_quad(hi.w, c, i)),
+        mat4x4(dout_quad(lo.x, col, i), dout_quad(lo.y, col, i), dout_quad(lo.z, col, i), dout_quad(lo.w, col, i)),
+        mat4x4(dout_quad(hi.x, col, i), dout_quad(hi.y, col, i), dout_quad(hi.z, col, i), dout_quad(hi.w, col, i)),
     );
 }
 #endif
@@ -290,18 +282,128 @@ fn broadcast(x: vec4<f32>) -> Block {
     );
 }
 
-fn x_block(source: Source, j: u32, i: u32) -> Block {
-    return broadcast(qkv_quad(min(source.row + source.lane, source.last), source.x_col, i));
+fn qkv_block(source: Source, col: u32, i: u32) -> Block {
+    return broadcast(qkv_quad(min(source.row + source.lane, source.last), col, i));
 }
 
-fn v_block(source: Source, j: u32, i: u32) -> Block {
-    return broadcast(qkv_quad(min(source.row + source.lane, source.last), source.y_col, i));
-}
-
-fn dout_block(source: Source, j: u32, i: u32) -> Block {
+fn dout_block(source: Source, i: u32) -> Block {
     return broadcast(dout_quad(min(source.row + source.lane, source.last), source.y_col, i));
 }
 #endif
+
+// ---- sweeps over the head: eight dot products with an own row, or a weighted sum of eight rows into it -----------------
+// Written out by flags and not looped: on a software adapter a loop over an own row keeps the row in memory, 3x slower.
+
+fn dot_quad(sum: ptr<function, Eight>, own: vec4<f32>, rows: Block) {
+    (*sum).lo += own * rows.lo;
+    (*sum).hi += own * rows.hi;
+}
+
+fn weigh(rows: Block, by: Eight) -> vec4<f32> {
+    return rows.lo * by.lo + rows.hi * by.hi;
+}
+
+fn qkv_dot4(sum: ptr<function, Eight>, own: ptr<function, Row>, source: Source, col: u32, i: u32) {
+    dot_quad(sum, (*own)[i], qkv_block(source, col, i));
+    dot_quad(sum, (*own)[i + 1u], qkv_block(source, col, i + 1u));
+    dot_quad(sum, (*own)[i + 2u], qkv_block(source, col, i + 2u));
+    dot_quad(sum, (*own)[i + 3u], qkv_block(source, col, i + 3u));
+}
+
+fn qkv_dot(own: ptr<function, Row>, source: Source, col: u32) -> Eight {
+    var sum = Eight();
+    qkv_dot4(&sum, own, source, col, 0u);
+#if OVER_16
+    qkv_dot4(&sum, own, source, col, 4u);
+#endif
+#if OVER_32
+    qkv_dot4(&sum, own, source, col, 8u);
+    qkv_dot4(&sum, own, source, col, 12u);
+#endif
+#if OVER_64
+    qkv_dot4(&sum, own, source, col, 16u);
+    qkv_dot4(&sum, own, source, col, 20u);
+    qkv_dot4(&sum, own, source, col, 24u);
+    qkv_dot4(&sum, own, source, col, 28u);
+#endif
+    return sum;
+}
+
+// acc = keep acc + the weighted sum.
+fn qkv_sum4(acc: ptr<function, Row>, keep: f32, by: Eight, source: Source, col: u32, i: u32) {
+    (*acc)[i] = (*acc)[i] * keep + weigh(qkv_block(source, col, i), by);
+    (*acc)[i + 1u] = (*acc)[i + 1u] * keep + weigh(qkv_block(source, col, i + 1u), by);
+    (*acc)[i + 2u] = (*acc)[i + 2u] * keep + weigh(qkv_block(source, col, i + 2u), by);
+    (*acc)[i + 3u] = (*acc)[i + 3u] * keep + weigh(qkv_block(source, col, i + 3u), by);
+}
+
+fn qkv_sum(acc: ptr<function, Row>, keep: f32, by: Eight, source: Source, col: u32) {
+    qkv_sum4(acc, keep, by, source, col, 0u);
+#if OVER_16
+    qkv_sum4(acc, keep, by, source, col, 4u);
+#endif
+#if OVER_32
+    qkv_sum4(acc, keep, by, source, col, 8u);
+    qkv_sum4(acc, keep, by, source, col, 12u);
+#endif
+#if OVER_64
+    qkv_sum4(acc, keep, by, source, col, 16u);
+    qkv_sum4(acc, keep, by, source, col, 20u);
+    qkv_sum4(acc, keep, by, source, col, 24u);
+    qkv_sum4(acc, keep, by, source, col, 28u);
+#endif
+}
+
+fn dout_dot4(sum: ptr<function, Eight>, own: ptr<function, Row>, source: Source, i: u32) {
+    dot_quad(sum, (*own)[i], dout_block(source, i));
+    dot_quad(sum, (*own)[i + 1u], dout_block(source, i + 1u));
+    dot_quad(sum, (*own)[i + 2u], dout_block(source, i + 2u));
+    dot_quad(sum, (*own)[i + 3u], dout_block(source, i + 3u));
+}
+
+fn dout_dot(own: ptr<function, Row>, source: Source) -> Eight {
+    var sum = Eight();
+    dout_dot4(&sum, own, source, 0u);
+#if OVER_16
+    dout_dot4(&sum, own, source, 4u);
+#endif
+#if OVER_32
+    dout_dot4(&sum, own, source, 8u);
+    dout_dot4(&sum, own, source, 12u);
+#endif
+#if OVER_64
+    dout_dot4(&sum, own, source, 16u);
+    dout_dot4(&sum, own, source, 20u);
+    dout_dot4(&sum, own, source, 24u);
+    dout_dot4(&sum, own, source, 28u);
+#endif
+    return sum;
+}
+
+// acc = keep acc + the weighted sum.
+fn dout_sum4(acc: ptr<function, Row>, keep: f32, by: Eight, source: Source, i: u32) {
+    (*acc)[i] = (*acc)[i] * keep + weigh(dout_block(source, i), by);
+    (*acc)[i + 1u] = (*acc)[i + 1u] * keep + weigh(dout_block(source, i + 1u), by);
+    (*acc)[i + 2u] = (*acc)[i + 2u] * keep + weigh(dout_block(source, i + 2u), by);
+    (*acc)[i + 3u] = (*acc)[i + 3u] * keep + weigh(dout_block(source, i + 3u), by);
+}
+
+fn dout_sum(acc: ptr<function, Row>, keep: f32, by: Eight, source: Source) {
+    dout_sum4(acc, keep, by, source, 0u);
+#if OVER_16
+    dout_sum4(acc, keep, by, source, 4u);
+#endif
+#if OVER_32
+    dout_sum4(acc, keep, by, source, 8u);
+    dout_sum4(acc, keep, by, source, 12u);
+#endif
+#if OVER_64
+    dout_sum4(acc, keep, by, source, 16u);
+    dout_sum4(acc, keep, by, source, 20u);
+    dout_sum4(acc, keep, by, source, 24u);
+    dout_sum4(acc, keep, by, source, 28u);
+#endif
+}
 
 fn rows_from(first: u32) -> array<vec4<u32>, 2> {
     return array(first + vec4(0u, 1u, 2u, 3u), first + vec4(4u, 5u, 6u, 7u));
@@ -335,7 +437,7 @@ fn attention_fwd(
     let row = min(token, p.tokens - 1u);
     let start = seq_start[row];
 
-    let q = own_qkv(row, q_col(head));
+    var q = own_qkv(row, q_col(head));
     var acc = Row();
     var top = LOWEST;
     var sum = 0.0;
@@ -344,17 +446,12 @@ fn attention_fwd(
     loop {
         let first = bound(lane, seq_start[last]);
         for (var chunk = first; chunk <= last; chunk += STAGED) {
-            var source = Source(chunk, last, k_col(kv_head), v_col(kv_head), lane);
+            var source = Source(chunk, chunk, last, k_col(kv_head), v_col(kv_head), lane);
             stage_kv(source);
             for (var j = 0u; j < STAGED; j += 8u) {
                 source.row = chunk + j;
                 let keys = rows_from(source.row);
-                var s = Eight();
-                for (var i = 0u; i < QUADS; i++) {
-                    let k = x_block(source, j, i);
-                    s.lo += q[i] * k.lo;
-                    s.hi += q[i] * k.hi;
-                }
+                var s = qkv_dot(&q, source, source.x_col);
                 let mine = vec4(start == first);
                 let seen_lo = mine & (keys[0] <= vec4(row));
                 let seen_hi = mine & (keys[1] <= vec4(row));
@@ -369,10 +466,7 @@ fn attention_fwd(
                 );
                 top = new_top;
                 sum = sum * shrink + total(e);
-                for (var i = 0u; i < QUADS; i++) {
-                    let v = v_block(source, j, i);
-                    acc[i] = acc[i] * shrink + (v.lo * e.lo + v.hi * e.hi);
-                }
+                qkv_sum(&acc, shrink, e, source, source.y_col);
             }
         }
         if (first <= base) {
@@ -428,38 +522,27 @@ fn attention_bwd_q(
     let row = min(token, p.tokens - 1u);
     let start = seq_start[row];
 
-    let q = own_qkv(row, q_col(head));
-    let dy = own_dout(row, q_col(head));
+    var q = own_qkv(row, q_col(head));
+    var dy = own_dout(row, q_col(head));
     let row_lse = lse[row * p.heads + head];
     let row_delta = delta[row * p.heads + head];
     var dq = Row();
     let last = min(base + WORKGROUP, p.tokens) - 1u;
     let first = bound(lane, seq_start[base]);
     for (var chunk = first; chunk <= last; chunk += STAGED) {
-        var source = Source(chunk, last, k_col(kv_head), v_col(kv_head), lane);
+        var source = Source(chunk, chunk, last, k_col(kv_head), v_col(kv_head), lane);
         stage_kv(source);
         for (var j = 0u; j < STAGED; j += 8u) {
             source.row = chunk + j;
             let keys = rows_from(source.row);
-            var s = Eight();
-            var dp = Eight();
-            for (var i = 0u; i < QUADS; i++) {
-                let k = x_block(source, j, i);
-                s.lo += q[i] * k.lo;
-                s.hi += q[i] * k.hi;
-                let v = v_block(source, j, i);
-                dp.lo += dy[i] * v.lo;
-                dp.hi += dy[i] * v.hi;
-            }
+            let s = qkv_dot(&q, source, source.x_col);
+            let dp = qkv_dot(&dy, source, source.y_col);
             let seen_lo = (keys[0] >= vec4(start)) & (keys[0] <= vec4(row));
             let seen_hi = (keys[1] >= vec4(start)) & (keys[1] <= vec4(row));
             let prob_lo = select(vec4(0.0), exp(s.lo * p.scale - row_lse), seen_lo);
             let prob_hi = select(vec4(0.0), exp(s.hi * p.scale - row_lse), seen_hi);
             let ds = Eight(prob_lo * (dp.lo - row_delta) * p.scale, prob_hi * (dp.hi - row_delta) * p.scale);
-            for (var i = 0u; i < QUADS; i++) {
-                let k = x_block(source, j, i);
-                dq[i] += k.lo * ds.lo + k.hi * ds.hi;
-            }
+            qkv_sum(&dq, 1.0, ds, source, source.x_col);
         }
     }
     if (token < p.tokens) {
@@ -499,28 +582,20 @@ fn attention_bwd_kv(
     let row = min(token, p.tokens - 1u);
     let end = seq_end[row];
 
-    let k = own_qkv(row, k_col(kv_head));
-    let v = own_qkv(row, v_col(kv_head));
+    var k = own_qkv(row, k_col(kv_head));
+    var v = own_qkv(row, v_col(kv_head));
     var dk = Row();
     var dv = Row();
     let last = bound(lane, seq_end[min(base + WORKGROUP, p.tokens) - 1u]) - 1u;
     for (var head = kv_head * shared_by; head < (kv_head + 1u) * shared_by; head++) {
         for (var chunk = base; chunk <= last; chunk += STAGED) {
-            var source = Source(chunk, last, q_col(head), q_col(head), lane);
+            var source = Source(chunk, chunk, last, q_col(head), q_col(head), lane);
             stage_q_dout(source);
             for (var j = 0u; j < STAGED; j += 8u) {
                 source.row = chunk + j;
                 let queries = rows_from(source.row);
-                var s = Eight();
-                var dp = Eight();
-                for (var i = 0u; i < QUADS; i++) {
-                    let q = x_block(source, j, i);
-                    s.lo += k[i] * q.lo;
-                    s.hi += k[i] * q.hi;
-                    let dy = dout_block(source, j, i);
-                    dp.lo += v[i] * dy.lo;
-                    dp.hi += v[i] * dy.hi;
-                }
+                let s = qkv_dot(&k, source, source.x_col);
+                let dp = dout_dot(&v, source);
                 let lo = of_query(queries[0], head);
                 let hi = of_query(queries[1], head);
                 let seen_lo = (queries[0] >= vec4(row)) & (queries[0] < vec4(end));
@@ -533,12 +608,8 @@ fn attention_bwd_kv(
                     prob.lo * (dp.lo - delta_quad(lo)) * p.scale,
                     prob.hi * (dp.hi - delta_quad(hi)) * p.scale,
                 );
-                for (var i = 0u; i < QUADS; i++) {
-                    let q = x_block(source, j, i);
-                    dk[i] += q.lo * ds.lo + q.hi * ds.hi;
-                    let dy = dout_block(source, j, i);
-                    dv[i] += dy.lo * prob.lo + dy.hi * prob.hi;
-                }
+                qkv_sum(&dk, 1.0, ds, source, source.x_col);
+                dout_sum(&dv, 1.0, prob, source);
             }
         }
     }

@@ -2,12 +2,14 @@
 //   nt  out(M, N) = a(M, K) w(N, K)^T     forward: a = x, w = W
 //   nn  out(M, N) = a(M, K) w(K, N)       dx: a = dy, w = W
 //   tn  out(M, N) = a(K, M)^T w(K, N)     dW: a = dy, w = x, K runs over the tokens
-// Each is `=`, or `+=` where p.accumulate is 1. No operand is ever transposed or padded in memory: a 4x4 block is loaded
-// along whichever axis is contiguous and turned in registers, so that the inner product below is the same for all three.
+// and bias_bwd, the column sums of dy. Each is `=`, or `+=` where p.accumulate is 1. No operand is ever transposed or
+// padded in memory: a 4x4 block is loaded along whichever axis is contiguous and turned in registers, so that the inner
+// product below is the same for all three.
 // Every output is summed over k = 0, 1, ... whatever M and N are: a row's bits do not depend on the rows beside it.
 //
-// A matrix that is cut into chunks (an embedding above the binding limit, cut by rows) is multiplied chunk by chunk:
-// a0 and o0 shift the first element of a and out, lda and ldo are the lengths of their stored rows. w is always whole.
+// a0, w0 and o0 are the first elements, lda and ldo the lengths of stored rows (w's are as long as they are), so that a
+// matrix cut into chunks (an embedding above the binding limit), or a long K, is multiplied chunk by chunk: to the bit
+// what it would be in one piece. tn on a CPU wants that: K <= 512 keeps what the blocks share in the second-level cache.
 //
 // Variants: `tile` for GPUs (workgroup memory), `lane` for CPU adapters, where a barrier costs more than the arithmetic and a
 // load costs four times a multiplication, whence their tall tiles; `lane_sg` shares a's loads within a subgroup of 8.
@@ -29,6 +31,7 @@ struct MatmulParams {
     lda: u32,
     ldo: u32,
     a0: u32,
+    w0: u32,
     o0: u32,
     // Stored row length of addend: 0 repeats one row, which makes it a bias.
     ldd: u32,
@@ -132,7 +135,7 @@ fn a_start(form: u32, row: u32) -> vec4<u32> {
 // Likewise in w, for column `col` of out: four rows (nt) or, in x, a column (nn, tn).
 fn w_start(form: u32, col: u32) -> vec4<u32> {
     if (form == NT) {
-        return min(vec4(col) + vec4(0u, 1u, 2u, 3u), vec4(p.n - 1u)) * p.k;
+        return min(vec4(col) + vec4(0u, 1u, 2u, 3u), vec4(p.n - 1u)) * p.k + p.w0;
     }
     return vec4(min(col, (p.n - 1u) / 4u * 4u));
 }
@@ -159,30 +162,32 @@ fn w_block(form: u32, start: vec4<u32>, k: u32) -> mat4x4<f32> {
         let have = p.k - k;
         return transpose(mat4x4(w_quad(at.x, have), w_quad(at.y, have), w_quad(at.z, have), w_quad(at.w, have)));
     }
-    let at = start.x + min(vec4(k) + vec4(0u, 1u, 2u, 3u), vec4(p.k - 1u)) * p.n;
+    let at = p.w0 + start.x + min(vec4(k) + vec4(0u, 1u, 2u, 3u), vec4(p.k - 1u)) * p.n;
     let have = p.n - start.x;
     return mat4x4(w_quad(at.x, have), w_quad(at.y, have), w_quad(at.z, have), w_quad(at.w, have));
 }
 
-fn addend_row(row: u32, col: u32) -> vec4<f32> {
-    let at = min(col, (p.n - 1u) / 4u * 4u);
-    return addend_quad(min(row, p.m - 1u) * p.ldd + at, p.n - at);
+// Four neighbours at (row, column) of out.
+fn addend_row(at: vec2<u32>) -> vec4<f32> {
+    let col = min(at.y, (p.n - 1u) / 4u * 4u);
+    return addend_quad(min(at.x, p.m - 1u) * p.ldd + col, p.n - col);
 }
 
-fn out_row(row: u32, col: u32) -> vec4<f32> {
-    let at = min(col, (p.n - 1u) / 4u * 4u);
-    return out_quad(p.o0 + min(row, p.m - 1u) * p.ldo + at, p.n - at);
+fn out_row(at: vec2<u32>) -> vec4<f32> {
+    let col = min(at.y, (p.n - 1u) / 4u * 4u);
+    return out_quad(p.o0 + min(at.x, p.m - 1u) * p.ldo + col, p.n - col);
 }
 
-fn store_row(row: u32, col: u32, v: vec4<f32>) {
-    if (all(vec2(row, col) < vec2(p.m, p.n))) {
-        store_quad(p.o0 + row * p.ldo + col, p.n - col, v);
+fn store_row(at: vec2<u32>, v: vec4<f32>) {
+    if (all(at < vec2(p.m, p.n))) {
+        store_quad(p.o0 + at.x * p.ldo + at.y, p.n - at.y, v);
     }
 }
 
 // ---- a workgroup's block of out ---------------------------------------------------------------------------------------
-// Place is an invocation's first row and column of out. Tile is what it accumulates there; each variant defines
-// load (tile = out), multiply (tile += the product), add (tile += addend) and store (out = tile).
+// Place is the block's first row and column and the invocation that asks. Tile is what it accumulates there; each variant defines
+// load (tile = out), multiply (tile += the product), add (tile += addend) and
+// store (out = tile), and quad_place, where the tile's quad i lies in out.
 
 struct Place {
     row: u32,
@@ -255,51 +260,37 @@ fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
     }
 }
 
-fn add4(rows: mat4x4<f32>, row: u32, col: u32) -> mat4x4<f32> {
-    return rows + mat4x4(addend_row(row, col), addend_row(row + 1u, col), addend_row(row + 2u, col), addend_row(row + 3u, col));
-}
-
-fn load4(row: u32, col: u32) -> mat4x4<f32> {
-    return mat4x4(out_row(row, col), out_row(row + 1u, col), out_row(row + 2u, col), out_row(row + 3u, col));
-}
-
-fn store4(rows: mat4x4<f32>, row: u32, col: u32) {
-    store_row(row, col, rows[0]);
-    store_row(row + 1u, col, rows[1]);
-    store_row(row + 2u, col, rows[2]);
-    store_row(row + 3u, col, rows[3]);
-}
-
-fn quad_of(origin: Place) -> Place {
-    return Place(
-        origin.row + 4u * (origin.lane / (BLOCK_N / 4u)),
-        origin.col + 4u * (origin.lane % (BLOCK_N / 4u)),
-        origin.lane,
-    );
+fn quad_place(origin: Place, i: u32) -> vec2<u32> {
+    let row = origin.lane / (BLOCK_N / 4u);
+    let col = origin.lane % (BLOCK_N / 4u);
+    return vec2(origin.row + 4u * row + i % 4u + i / 4u * (BLOCK_M / 2u), origin.col + 4u * col);
 }
 
 fn load(tile: ptr<function, Tile>, origin: Place) {
-    let at = quad_of(origin);
-    (*tile).r0 = load4(at.row, at.col);
+    for (var i = 0u; i < 4u; i++) {
+        (*tile).r0[i] = out_row(quad_place(origin, i));
 #if TALL
-    (*tile).r1 = load4(at.row + BLOCK_M / 2u, at.col);
+        (*tile).r1[i] = out_row(quad_place(origin, i + 4u));
 #endif
+    }
 }
 
 fn add(tile: ptr<function, Tile>, origin: Place) {
-    let at = quad_of(origin);
-    (*tile).r0 = add4((*tile).r0, at.row, at.col);
+    for (var i = 0u; i < 4u; i++) {
+        (*tile).r0[i] += addend_row(quad_place(origin, i));
 #if TALL
-    (*tile).r1 = add4((*tile).r1, at.row + BLOCK_M / 2u, at.col);
+        (*tile).r1[i] += addend_row(quad_place(origin, i + 4u));
 #endif
+    }
 }
 
 fn store(tile: ptr<function, Tile>, origin: Place) {
-    let at = quad_of(origin);
-    store4((*tile).r0, at.row, at.col);
+    for (var i = 0u; i < 4u; i++) {
+        store_row(quad_place(origin, i), (*tile).r0[i]);
 #if TALL
-    store4((*tile).r1, at.row + BLOCK_M / 2u, at.col);
+        store_row(quad_place(origin, i + 4u), (*tile).r1[i]);
 #endif
+    }
 }
 #endif
 
@@ -319,43 +310,86 @@ fn multiply8(tile: ptr<function, Tile>, first: u32, w: mat4x4<f32>, x: mat4x4<f3
     (*tile)[first + 7u] += w * y[3];
 }
 
-fn add8(tile: ptr<function, Tile>, first: u32, row: u32, step: u32, col: u32) {
-    (*tile)[first] += addend_row(row, col);
-    (*tile)[first + 1u] += addend_row(row + step, col);
-    (*tile)[first + 2u] += addend_row(row + 2u * step, col);
-    (*tile)[first + 3u] += addend_row(row + 3u * step, col);
-    (*tile)[first + 4u] += addend_row(row + 4u * step, col);
-    (*tile)[first + 5u] += addend_row(row + 5u * step, col);
-    (*tile)[first + 6u] += addend_row(row + 6u * step, col);
-    (*tile)[first + 7u] += addend_row(row + 7u * step, col);
+fn load8(tile: ptr<function, Tile>, origin: Place, first: u32) {
+    (*tile)[first] = out_row(quad_place(origin, first));
+    (*tile)[first + 1u] = out_row(quad_place(origin, first + 1u));
+    (*tile)[first + 2u] = out_row(quad_place(origin, first + 2u));
+    (*tile)[first + 3u] = out_row(quad_place(origin, first + 3u));
+    (*tile)[first + 4u] = out_row(quad_place(origin, first + 4u));
+    (*tile)[first + 5u] = out_row(quad_place(origin, first + 5u));
+    (*tile)[first + 6u] = out_row(quad_place(origin, first + 6u));
+    (*tile)[first + 7u] = out_row(quad_place(origin, first + 7u));
 }
 
-fn load8(tile: ptr<function, Tile>, first: u32, row: u32, step: u32, col: u32) {
-    (*tile)[first] = out_row(row, col);
-    (*tile)[first + 1u] = out_row(row + step, col);
-    (*tile)[first + 2u] = out_row(row + 2u * step, col);
-    (*tile)[first + 3u] = out_row(row + 3u * step, col);
-    (*tile)[first + 4u] = out_row(row + 4u * step, col);
-    (*tile)[first + 5u] = out_row(row + 5u * step, col);
-    (*tile)[first + 6u] = out_row(row + 6u * step, col);
-    (*tile)[first + 7u] = out_row(row + 7u * step, col);
+fn load(tile: ptr<function, Tile>, origin: Place) {
+    load8(tile, origin, 0u);
+    load8(tile, origin, 8u);
+    load8(tile, origin, 16u);
+    load8(tile, origin, 24u);
+#if LANE
+    load8(tile, origin, 32u);
+    load8(tile, origin, 40u);
+    load8(tile, origin, 48u);
+    load8(tile, origin, 56u);
+#endif
 }
 
-fn store8(tile: ptr<function, Tile>, first: u32, row: u32, step: u32, col: u32) {
-    store_row(row, col, (*tile)[first]);
-    store_row(row + step, col, (*tile)[first + 1u]);
-    store_row(row + 2u * step, col, (*tile)[first + 2u]);
-    store_row(row + 3u * step, col, (*tile)[first + 3u]);
-    store_row(row + 4u * step, col, (*tile)[first + 4u]);
-    store_row(row + 5u * step, col, (*tile)[first + 5u]);
-    store_row(row + 6u * step, col, (*tile)[first + 6u]);
-    store_row(row + 7u * step, col, (*tile)[first + 7u]);
+fn add8(tile: ptr<function, Tile>, origin: Place, first: u32) {
+    (*tile)[first] += addend_row(quad_place(origin, first));
+    (*tile)[first + 1u] += addend_row(quad_place(origin, first + 1u));
+    (*tile)[first + 2u] += addend_row(quad_place(origin, first + 2u));
+    (*tile)[first + 3u] += addend_row(quad_place(origin, first + 3u));
+    (*tile)[first + 4u] += addend_row(quad_place(origin, first + 4u));
+    (*tile)[first + 5u] += addend_row(quad_place(origin, first + 5u));
+    (*tile)[first + 6u] += addend_row(quad_place(origin, first + 6u));
+    (*tile)[first + 7u] += addend_row(quad_place(origin, first + 7u));
+}
+
+fn add(tile: ptr<function, Tile>, origin: Place) {
+    add8(tile, origin, 0u);
+    add8(tile, origin, 8u);
+    add8(tile, origin, 16u);
+    add8(tile, origin, 24u);
+#if LANE
+    add8(tile, origin, 32u);
+    add8(tile, origin, 40u);
+    add8(tile, origin, 48u);
+    add8(tile, origin, 56u);
+#endif
+}
+
+fn store8(tile: ptr<function, Tile>, origin: Place, first: u32) {
+    store_row(quad_place(origin, first), (*tile)[first]);
+    store_row(quad_place(origin, first + 1u), (*tile)[first + 1u]);
+    store_row(quad_place(origin, first + 2u), (*tile)[first + 2u]);
+    store_row(quad_place(origin, first + 3u), (*tile)[first + 3u]);
+    store_row(quad_place(origin, first + 4u), (*tile)[first + 4u]);
+    store_row(quad_place(origin, first + 5u), (*tile)[first + 5u]);
+    store_row(quad_place(origin, first + 6u), (*tile)[first + 6u]);
+    store_row(quad_place(origin, first + 7u), (*tile)[first + 7u]);
+}
+
+fn store(tile: ptr<function, Tile>, origin: Place) {
+    store8(tile, origin, 0u);
+    store8(tile, origin, 8u);
+    store8(tile, origin, 16u);
+    store8(tile, origin, 24u);
+#if LANE
+    store8(tile, origin, 32u);
+    store8(tile, origin, 40u);
+    store8(tile, origin, 48u);
+    store8(tile, origin, 56u);
+#endif
 }
 #endif
 
 #if LANE
 // An invocation's 16 rows by 16 columns: for each of four quads of columns, 32 apart, the quads of all rows.
 const TILE_QUADS = 64u;
+
+fn quad_place(origin: Place, i: u32) -> vec2<u32> {
+    return vec2(origin.row + i % 16u, origin.col + 4u * origin.lane + i / 16u * 32u);
+}
 
 fn multiply16(tile: ptr<function, Tile>, first: u32, w: mat4x4<f32>, x: array<mat4x4<f32>, 4>) {
     multiply8(tile, first, w, x[0], x[1]);
@@ -384,51 +418,16 @@ fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
         multiply16(tile, 48u, w_block(form, w3, k), x);
     }
 }
-
-fn load(tile: ptr<function, Tile>, origin: Place) {
-    let row = origin.row;
-    let col = origin.col + 4u * origin.lane;
-    load8(tile, 0u, row, 1u, col);
-    load8(tile, 8u, row + 8u, 1u, col);
-    load8(tile, 16u, row, 1u, col + 32u);
-    load8(tile, 24u, row + 8u, 1u, col + 32u);
-    load8(tile, 32u, row, 1u, col + 64u);
-    load8(tile, 40u, row + 8u, 1u, col + 64u);
-    load8(tile, 48u, row, 1u, col + 96u);
-    load8(tile, 56u, row + 8u, 1u, col + 96u);
-}
-
-fn add(tile: ptr<function, Tile>, origin: Place) {
-    let row = origin.row;
-    let col = origin.col + 4u * origin.lane;
-    add8(tile, 0u, row, 1u, col);
-    add8(tile, 8u, row + 8u, 1u, col);
-    add8(tile, 16u, row, 1u, col + 32u);
-    add8(tile, 24u, row + 8u, 1u, col + 32u);
-    add8(tile, 32u, row, 1u, col + 64u);
-    add8(tile, 40u, row + 8u, 1u, col + 64u);
-    add8(tile, 48u, row, 1u, col + 96u);
-    add8(tile, 56u, row + 8u, 1u, col + 96u);
-}
-
-fn store(tile: ptr<function, Tile>, origin: Place) {
-    let row = origin.row;
-    let col = origin.col + 4u * origin.lane;
-    store8(tile, 0u, row, 1u, col);
-    store8(tile, 8u, row + 8u, 1u, col);
-    store8(tile, 16u, row, 1u, col + 32u);
-    store8(tile, 24u, row + 8u, 1u, col + 32u);
-    store8(tile, 32u, row, 1u, col + 64u);
-    store8(tile, 40u, row + 8u, 1u, col + 64u);
-    store8(tile, 48u, row, 1u, col + 96u);
-    store8(tile, 56u, row + 8u, 1u, col + 96u);
-}
 #endif
 
 #if SUBGROUP
 // All 32 rows by the invocation's 4 columns. Invocation l loads the block of a at row 4 l and every other one receives it
 // by broadcast, so tile[8 i + l] is row 4 l + i. A broadcast's lane must be a literal, hence the list.
 const TILE_QUADS = 32u;
+
+fn quad_place(origin: Place, i: u32) -> vec2<u32> {
+    return vec2(origin.row + i % 8u * 4u + i / 8u, origin.col + 4u * origin.lane);
+}
 
 fn multiply_broadcast(tile: ptr<function, Tile>, first: u32, w: mat4x4<f32>, x: vec4<f32>) {
     multiply8(
@@ -452,39 +451,21 @@ fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
         multiply_broadcast(tile, 24u, w, x[3]);
     }
 }
-
-fn load(tile: ptr<function, Tile>, origin: Place) {
-    let col = origin.col + 4u * origin.lane;
-    load8(tile, 0u, origin.row, 4u, col);
-    load8(tile, 8u, origin.row + 1u, 4u, col);
-    load8(tile, 16u, origin.row + 2u, 4u, col);
-    load8(tile, 24u, origin.row + 3u, 4u, col);
-}
-
-fn add(tile: ptr<function, Tile>, origin: Place) {
-    let col = origin.col + 4u * origin.lane;
-    add8(tile, 0u, origin.row, 4u, col);
-    add8(tile, 8u, origin.row + 1u, 4u, col);
-    add8(tile, 16u, origin.row + 2u, 4u, col);
-    add8(tile, 24u, origin.row + 3u, 4u, col);
-}
-
-fn store(tile: ptr<function, Tile>, origin: Place) {
-    let col = origin.col + 4u * origin.lane;
-    store8(tile, 0u, origin.row, 4u, col);
-    store8(tile, 8u, origin.row + 1u, 4u, col);
-    store8(tile, 16u, origin.row + 2u, 4u, col);
-    store8(tile, 24u, origin.row + 3u, 4u, col);
-}
 #endif
 
 fn blocks() -> u32 {
     return ((p.m + BLOCK_M - 1u) / BLOCK_M) * ((p.n + BLOCK_N - 1u) / BLOCK_N);
 }
 
-fn origin_of(group: u32, lane: u32) -> Place {
+// Which block a group computes, in the order that suits caches. nt, nn: down first, so that what a column of blocks reads
+// of w stays while a, whose rows are contiguous, streams past. tn reads both across their rows: the shorter side first.
+fn origin_of(form: u32, group: u32, lane: u32) -> Place {
+    let down = (p.m + BLOCK_M - 1u) / BLOCK_M;
     let across = (p.n + BLOCK_N - 1u) / BLOCK_N;
-    return Place(group / across * BLOCK_M, group % across * BLOCK_N, lane);
+    if (form == TN && p.n < p.m) {
+        return Place(group / across * BLOCK_M, group % across * BLOCK_N, lane);
+    }
+    return Place(group % down * BLOCK_M, group / down * BLOCK_N, lane);
 }
 
 fn begin(origin: Place) -> Tile {
@@ -505,7 +486,7 @@ fn matmul_nt(
 ) {
     let group = group_index(wid, nwg);
     if (group < blocks()) {
-        let origin = origin_of(group, lane);
+        let origin = origin_of(NT, group, lane);
         var tile = begin(origin);
         multiply(NT, origin, &tile);
         store(&tile, origin);
@@ -521,7 +502,7 @@ fn matmul_nt_add(
 ) {
     let group = group_index(wid, nwg);
     if (group < blocks()) {
-        let origin = origin_of(group, lane);
+        let origin = origin_of(NT, group, lane);
         var tile = begin(origin);
         multiply(NT, origin, &tile);
         add(&tile, origin);
@@ -537,7 +518,7 @@ fn matmul_nn(
 ) {
     let group = group_index(wid, nwg);
     if (group < blocks()) {
-        let origin = origin_of(group, lane);
+        let origin = origin_of(NN, group, lane);
         var tile = begin(origin);
         multiply(NN, origin, &tile);
         store(&tile, origin);
@@ -552,9 +533,31 @@ fn matmul_tn(
 ) {
     let group = group_index(wid, nwg);
     if (group < blocks()) {
-        let origin = origin_of(group, lane);
+        let origin = origin_of(TN, group, lane);
         var tile = begin(origin);
         multiply(TN, origin, &tile);
         store(&tile, origin);
     }
+}
+
+// out(N) = or += the column sums of a(M, N), a bias's gradient: one invocation for each 4 columns.
+@compute @workgroup_size(WORKGROUP)
+fn matmul_bias_bwd(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let col = 4u * (group_index(wid, nwg) * WORKGROUP + lane);
+    if (col >= p.n) {
+        return;
+    }
+    let have = p.n - col;
+    var sum = vec4(0.0);
+    for (var row = 0u; row < p.m; row++) {
+        sum += a_quad(p.a0 + row * p.lda + col, have);
+    }
+    if (p.accumulate == 1u) {
+        sum += out_quad(p.o0 + col, have);
+    }
+    store_quad(p.o0 + col, have, sum);
 }

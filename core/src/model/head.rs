@@ -41,7 +41,8 @@ impl Head<'_> {
     fn params(&self, row0: usize, rows: usize) -> HeadParams {
         HeadParams {
             rows: rows as u32,
-            vocab: self.model.dims.vocab as u32,
+            vocabulary: self.model.dims.vocab as u32,
+            stride: self.model.dims.vocab as u32,
             row0: row0 as u32,
             kappa: self.kappa,
         }
@@ -92,10 +93,10 @@ impl Head<'_> {
             ops.run(HeadBwd {
                 p: self.params(row0, rows),
                 targets: &io.targets,
-                row_lse: &io.lse,
+                lse: &io.lse,
                 a: &io.a,
                 b: &io.b,
-                dlogits: &dlogits,
+                logits: &dlogits,
             });
             let x = self.tile_of(hidden, row0, rows);
             ops.linear_bwd_w(rows, &dlogits, &x, &grads.matrix(id), None);

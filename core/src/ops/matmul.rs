@@ -2,8 +2,9 @@
 
 use super::{Launch, Ops, Variants};
 use crate::gpu::View;
-use crate::gpu::kernels::bias::{BiasBwd, BiasParams};
-use crate::gpu::kernels::matmul::{MatmulNn, MatmulNt, MatmulNtAdd, MatmulParams, MatmulTn, Variant};
+use crate::gpu::kernels::matmul::{
+    MatmulBiasBwd, MatmulNn, MatmulNt, MatmulNtAdd, MatmulParams, MatmulTn, Variant,
+};
 use crate::gpu::pages::Matrix;
 
 /// Which kernels multiply: the scalar one takes every size, the vec4 one needs rows that are multiples of 4 words.
@@ -55,6 +56,15 @@ impl Launch for MatmulTn<'_> {
         let p = &self.p;
         let variant = variants.matmul.pick([p.lda, p.n, p.ldo, p.a0, p.o0, 0]);
         (variant, blocks(variant, p))
+    }
+}
+
+impl Launch for MatmulBiasBwd<'_> {
+    fn launch(&self, variants: &Variants) -> (Variant, usize) {
+        let p = &self.p;
+        let variant = variants.matmul.pick([p.lda, p.n, p.a0, p.o0, 0, 0]);
+        // An invocation sums four columns.
+        (variant, (p.n as usize).div_ceil(4 * variant.consts().workgroup as usize))
     }
 }
 
@@ -133,7 +143,14 @@ impl Ops<'_> {
             self.run(MatmulTn { p, a: dout, w: x, out: &part.view });
         }
         if let Some(dbias) = dbias {
-            self.run(BiasBwd { p: BiasParams { rows: m as u32, cols: dw.rows as u32 }, dout, dw: dbias });
+            let p = MatmulParams {
+                m: m as u32,
+                n: dw.rows as u32,
+                lda: dw.rows as u32,
+                accumulate: 1,
+                ..MatmulParams::default()
+            };
+            self.run(MatmulBiasBwd { p, a: dout, out: dbias });
         }
     }
 }

@@ -3,7 +3,6 @@
 
 pub mod adamw;
 pub mod attention;
-pub mod bias;
 pub mod cache;
 pub mod embed;
 pub mod head;

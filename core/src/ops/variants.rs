@@ -1,6 +1,7 @@
 //! Which variant of each family runs on a device: a fixed table where a processor pretends to be a GPU, the tuner's
 //! measurements elsewhere.
 
+use super::head::HeadVariants;
 use super::matmul::MatmulVariants;
 use crate::gpu::Caps;
 use crate::gpu::kernels::{adamw, attention, cache, head, matmul, norm, sample};
@@ -15,7 +16,7 @@ pub struct Variants {
     /// Attention.
     pub attention: attention::Variant,
     /// The head's statistics.
-    pub head: head::Variant,
+    pub head: HeadVariants,
     /// The optimizer.
     pub adamw: adamw::Variant,
     /// The KV cache.
@@ -38,7 +39,7 @@ impl Variants {
                 norm: norm::Variant::Lane,
                 matmul,
                 attention,
-                head: head::Variant::Lane,
+                head: HeadVariants { scalar: head::Variant::Lane, vec4: head::Variant::LaneVec4 },
                 adamw: adamw::Variant::Lane,
                 cache: cache::Variant::Lane,
                 sample: sample::Variant::Lane,
@@ -48,7 +49,7 @@ impl Variants {
                 norm: norm::Variant::Tile,
                 matmul: MatmulVariants { scalar: matmul::Variant::Tile, vec4: matmul::Variant::TileVec4 },
                 attention,
-                head: head::Variant::Tile,
+                head: HeadVariants { scalar: head::Variant::Tile, vec4: head::Variant::TileVec4 },
                 adamw: adamw::Variant::Tile,
                 cache: cache::Variant::Tile,
                 sample: sample::Variant::Tile,
