@@ -1,6 +1,7 @@
 //! One file per command: arguments in, events to screen and files.
 
 mod bench;
+mod train;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
     let common = &cli.common;
     match &cli.command {
         Command::Bench(args) => bench::run(args, common),
+        Command::Train(args) => train::run(args, common),
         _ => unreachable!("every command above"),
     }
 }

@@ -5,7 +5,9 @@
 
 pub mod args;
 pub mod commands;
+pub mod dataset;
 pub mod exit;
+pub mod interrupt;
 pub mod model_dir;
 pub mod progress;
 pub mod report;

@@ -15,7 +15,7 @@ pub mod sample;
 pub mod schedule;
 mod trainer;
 
-pub use checkpoint::{Checkpoint, State};
+pub use checkpoint::{Best, Checkpoint, State};
 pub use config::{Calibrate, TrainConfig};
 pub use engine::{Engine, EngineConfig, Scored};
 pub use event::{Evaluation, Event};
