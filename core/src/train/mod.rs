@@ -13,6 +13,8 @@ mod optimizer;
 pub mod reference;
 pub mod sample;
 pub mod schedule;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, State};
