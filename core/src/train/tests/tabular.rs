@@ -23,8 +23,9 @@ fn tree() -> Vec<Trajectory> {
                 all.push(Trajectory {
                     line: all.len() + 1,
                     id: None,
-                    prompt_len: 1,
-                    tokens: vec![prompt, first, second],
+                    prompt_len: 2,
+                    // Two unlike tokens: a decoder cannot tell a prompt `x` from `x x`, whose attention averages equals.
+                    tokens: vec![2 * prompt, 2 * prompt + 1, first, second],
                     truncated: true,
                     reward: Some(stream.uniform(all.len() as u64)),
                     weight: 1.0,
@@ -43,9 +44,9 @@ fn tbrm_reaches_the_optimal_policy_and_log_z_from_off_policy_data() {
     let data = tree();
     let train = TrainConfig {
         beta: BETA,
-        learning_rate: 4e-3,
+        learning_rate: 1e-2,
         schedule: Schedule::Cosine,
-        steps: 800,
+        steps: 400,
         batch: data.len(),
         shuffle: false,
         grad_clip: 0.0,
@@ -65,7 +66,7 @@ fn tbrm_reaches_the_optimal_policy_and_log_z_from_off_policy_data() {
         }
     }
     let reference = reference.expect("tbrm has a reference");
-    assert!(losses[0] > 0.1 && losses[799] < 1e-4, "{} ... {}", losses[0], losses[799]);
+    assert!(losses[0] > 0.1 && losses[399] < 1e-4, "{} ... {}", losses[0], losses[399]);
 
     let engine_config = EngineConfig {
         micro_batch_tokens: 128,
