@@ -99,8 +99,8 @@ pub struct Rollout {
     state: View,  // (slots, STATE)
     out: View,    // (slots, capacity) the new tokens
     stops: View,
-    prompts: RowsIn,        // (prefill tokens)
-    prompts_seq_start: View, // (prefill tokens)
+    prompts: RowsIn,               // (prefill tokens)
+    prompts_seq_start: View,       // (prefill tokens)
     staging: Option<wgpu::Buffer>, // made at the first use: a rehearsal has none
     arena: Arena,
     decode: Vec<(usize, Plan)>, // by rows, ascending
@@ -226,7 +226,11 @@ impl Rollout {
         let needed = tokens.len() + prompt.max_new.saturating_sub(1);
         if needed > capacity {
             return error(
-                format!("{} tokens and {} new ones exceed {capacity} positions", tokens.len(), prompt.max_new),
+                format!(
+                    "{} tokens and {} new ones exceed {capacity} positions",
+                    tokens.len(),
+                    prompt.max_new
+                ),
                 match (capacity + 1).saturating_sub(tokens.len()) {
                     0 => "shorten the prompt".to_owned(),
                     fits => format!("generate at most {fits} new tokens, or shorten the prompt"),
@@ -321,7 +325,11 @@ impl Rollout {
             if new.is_empty() {
                 return Err(Error::new(
                     ErrorKind::NotFinite,
-                    format!("prompt {}: the logits after {} new tokens are not finite", sequence.index + 1, tokens.len()),
+                    format!(
+                        "prompt {}: the logits after {} new tokens are not finite",
+                        sequence.index + 1,
+                        tokens.len()
+                    ),
                     "the weights are damaged or have diverged: use an earlier checkpoint",
                 ));
             }
@@ -384,7 +392,10 @@ fn check_config(model: &Model, config: &RolloutConfig) -> Result<()> {
     let RolloutConfig { slots, capacity, sampling, .. } = config;
     let error = |what: String, help: &str| Err(Error::new(ErrorKind::Config, what, help));
     if *slots == 0 || *capacity == 0 {
-        return error(format!("{slots} sequences of {capacity} tokens"), "generate at least one of one token");
+        return error(
+            format!("{slots} sequences of {capacity} tokens"),
+            "generate at least one of one token",
+        );
     }
     if *capacity > model.positions() {
         let what = format!("{capacity} tokens exceed the model's {} positions", model.positions());
@@ -392,7 +403,10 @@ fn check_config(model: &Model, config: &RolloutConfig) -> Result<()> {
     }
     let Sampling { temperature, top_p, .. } = sampling;
     if !(temperature.is_finite() && *temperature >= 0.0) {
-        return error(format!("temperature {temperature}"), "use 0 for the most likely token, or a positive number");
+        return error(
+            format!("temperature {temperature}"),
+            "use 0 for the most likely token, or a positive number",
+        );
     }
     if !(*top_p > 0.0 && *top_p <= 1.0) {
         return error(format!("top-p {top_p}"), "use a probability above 0, 1 for all tokens");

@@ -140,8 +140,7 @@ impl KvCache {
             });
             x = behind_attention(ops, &layer, &att, &x);
         }
-        let (rstd, hidden) =
-            (ops.rec.tensor("rstd", count), ops.rec.tensor("hidden", count * dims.channels));
+        let (rstd, hidden) = (ops.rec.tensor("rstd", count), ops.rec.tensor("hidden", count * dims.channels));
         let w = model.weights.matrix(model.ids.norm);
         ops.run(NormFwd { p: dims.norm(count), x: &x, w: w.whole(), out: &hidden, rstd: &rstd });
         let logits = ops.rec.tensor("logits", count * dims.vocab);
