@@ -16,6 +16,7 @@ pub mod schedule;
 #[cfg(test)]
 mod tests;
 mod trainer;
+pub mod tune;
 
 pub use checkpoint::{Checkpoint, State};
 pub use config::{Calibrate, TrainConfig};
