@@ -133,10 +133,21 @@ impl Recorder {
         };
         let mut at = 0;
         let mut commands = Vec::with_capacity(self.steps.len());
+        let between = self.copy_buffer(gpu, &place)?;
         for step in &self.steps {
-            commands.push(match step {
+            let command = match step {
                 Step::Clear { view } => Command::Clear(place(view)),
-                Step::Copy { from, to } => Command::Copy(place(from), place(to)),
+                Step::Copy { from, to } => {
+                    let (from, to) = (place(from), place(to));
+                    if from.buffer() != to.buffer() {
+                        Command::Copy(from, to)
+                    } else {
+                        let between =
+                            View { size: from.size, ..between.clone().expect("made for this copy") };
+                        commands.push(Command::Copy(from, between.clone()));
+                        Command::Copy(between, to)
+                    }
+                }
                 Step::Dispatch { desc, views, groups, .. } => {
                     let views: Vec<View> = views.iter().map(place).collect();
                     let params = View { offset: at * ALIGN, size: ALIGN, ..uniforms.clone() };
@@ -146,10 +157,20 @@ impl Recorder {
                     let grid = fold(*groups, gpu.caps().max_groups);
                     Command::Dispatch { name: desc.entry, pipeline, bind_group, grid }
                 }
-            });
+            };
+            commands.push(command);
         }
         gpu.check()?;
         Ok(Plan { label: self.label, commands, layout })
+    }
+
+    /// WebGPU copies nothing within a buffer, which tensors may share: such copies take a turn through this one.
+    fn copy_buffer(&self, gpu: &Gpu, place: &impl Fn(&View) -> View) -> Result<Option<View>> {
+        let within = self.steps.iter().filter_map(|step| match step {
+            Step::Copy { from, to } if place(from).buffer() == place(to).buffer() => Some(from.len()),
+            _ => None,
+        });
+        within.max().map(|len| gpu.storage(&format!("{}.copy", self.label), len)).transpose()
     }
 
     fn upload_params(&self, gpu: &Gpu) -> Result<View> {
