@@ -8,6 +8,7 @@ pub mod commands;
 pub mod dataset;
 pub mod exit;
 pub mod interrupt;
+pub mod kernels;
 pub mod model_dir;
 pub mod progress;
 pub mod report;

@@ -2,6 +2,7 @@
 
 use super::{Launch, Ops, Variants};
 use crate::gpu::View;
+use crate::gpu::kernels::copy::{CopyFwd, CopyParams};
 use crate::gpu::kernels::matmul::{
     MatmulBiasBwd, MatmulNn, MatmulNt, MatmulNtAdd, MatmulParams, MatmulTn, Variant,
 };
@@ -84,7 +85,7 @@ impl Ops<'_> {
     pub fn linear_fwd(&mut self, m: usize, x: &View, w: &Matrix, add: Addends<'_>, out: &View) {
         let (n, k) = (w.rows as u32, w.cols as u32);
         if let (Some(_), Some(residual)) = (add.bias, add.residual) {
-            self.rec.copy(residual, out);
+            self.run(CopyFwd { p: CopyParams { count: (m * w.rows) as u32 }, x: residual, out });
         }
         for part in &w.parts {
             let p = MatmulParams {

@@ -4,6 +4,7 @@
 pub mod adamw;
 pub mod attention;
 pub mod cache;
+pub mod copy;
 pub mod embed;
 pub mod head;
 pub mod matmul;
@@ -15,7 +16,7 @@ pub mod rows;
 pub mod sample;
 mod variants;
 
-pub use variants::Variants;
+pub use variants::{Names, Variants};
 
 use crate::gpu::Recorder;
 use crate::gpu::kernel::Kernel;

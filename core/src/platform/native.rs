@@ -1,7 +1,7 @@
 //! Vulkan, Metal and DX12: somebody has to poll the device, so a thread does.
 
 use std::sync::mpsc::{Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// Where adapters are looked for.
@@ -18,7 +18,7 @@ impl Poller {
     pub(crate) fn new(device: &wgpu::Device) -> Self {
         let (wake, woken) = channel();
         let device = device.clone();
-        let thread = thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("tbrm-poll".into())
             .spawn(move || {
                 while woken.recv().is_ok() {
@@ -32,19 +32,21 @@ impl Poller {
 
     /// Makes sure that everything submitted so far calls back.
     pub(crate) fn wake(&self) {
-        let sent = self.wake.as_ref().map(|wake| wake.send(()));
-        sent.expect("set until drop").expect("the poll thread lives as long as its Poller");
+        let wake = self.wake.as_ref().expect("only dropping takes it");
+        wake.send(()).expect("the poll thread lives as long as its Poller");
     }
 }
 
 impl Drop for Poller {
-    /// Waits for the thread to let go of the device: a process that ends while a driver is being torn down in
-    /// another thread may crash (lavapipe does).
+    /// Waits for the thread: a driver that is still at work when the process ends may crash it.
     fn drop(&mut self) {
-        drop(self.wake.take());
+        self.wake = None;
         if let Some(thread) = self.thread.take() {
-            // It cannot fail, and there is nobody to tell.
-            let _ = thread.join();
+            let own = thread.thread().id() == std::thread::current().id();
+            if !own {
+                // The thread only polls; if it panicked, there is nothing left to clean up.
+                let _ = thread.join();
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::gpu::pages::Pages;
 use crate::model::Model;
-use crate::ops::Variants;
+use crate::ops::Names;
 
 /// `state.json`: where the run stood, and what decides its bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct State {
     /// The run's settings.
     pub config: TrainConfig,
     /// The kernels that ran.
-    pub variants: String,
+    pub variants: Names,
     /// The adapter and driver that ran them.
     pub device: String,
 }
@@ -70,11 +70,6 @@ impl State {
     pub fn parse(json: &[u8]) -> Result<State> {
         serde_json::from_slice(json).map_err(|e| damaged("state.json", &e.to_string()))
     }
-}
-
-/// Names the kernels whose choice decides the bits.
-pub(crate) fn variants_name(variants: &Variants) -> String {
-    format!("{variants:?}")
 }
 
 /// Names the device for the record.

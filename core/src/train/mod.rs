@@ -13,7 +13,10 @@ mod optimizer;
 pub mod reference;
 pub mod sample;
 pub mod schedule;
+#[cfg(test)]
+mod tests;
 mod trainer;
+pub mod tune;
 
 pub use checkpoint::{Best, Checkpoint, State};
 pub use config::{Calibrate, TrainConfig};

@@ -2,9 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::checkpoint::{
-    Best, Checkpoint, State, device_name, load_optimizer, save_optimizer, variants_name,
-};
+use super::checkpoint::{Best, Checkpoint, State, device_name, load_optimizer, save_optimizer};
 use super::config::{Calibrate, TrainConfig};
 use super::engine::{Engine, EngineConfig, Scored};
 use super::evaluate::evaluate;
@@ -20,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::kernels::objective::ObjectiveStep;
 use crate::gpu::{Gpu, Plan, Profile, View};
 use crate::model::Model;
+use crate::ops::{Names, Variants};
 
 /// How many completions [`Event::Samples`] shows.
 const SAMPLES: usize = 8;
@@ -36,6 +35,8 @@ pub struct Start {
     pub key: String,
     /// The reference, training records first, where it was computed before.
     pub reference: Option<Reference>,
+    /// The kernels that the tuner chose; the table's where there are none. A resumed run keeps its own.
+    pub variants: Option<Names>,
     /// `state.json` and `optimizer.safetensors` of the checkpoint to go on from.
     pub resume: Option<(State, Vec<u8>)>,
 }
@@ -128,7 +129,9 @@ impl Trainer {
         config.check()?;
         check_data(config, &start.data)?;
         let order = order(config, start.data.len());
-        let mut engine = Engine::new(gpu, start.model, engine_config(config))?;
+        let names = start.resume.as_ref().map(|(state, _)| &state.variants).or(start.variants.as_ref());
+        let variants = names.and_then(Variants::parse);
+        let mut engine = Engine::new(gpu, start.model, engine_config(config), variants)?;
         let optimizer = Optimizer::new(gpu, &engine.model, engine.variants)?;
         let objective_step = gpu.uniform("objective.step", size_of::<ObjectiveStep>() / 4)?;
         // The largest plan first: later ones fit into its memory.
@@ -185,7 +188,7 @@ impl Trainer {
         let model = Model::zeros(&rehearsal, model, positions)?;
         let weight_bytes = model.layout.bytes();
         let params = model.config.param_count();
-        let mut engine = Engine::new(&rehearsal, model, engine_config(config))?;
+        let mut engine = Engine::new(&rehearsal, model, engine_config(config), None)?;
         let optimizer = Optimizer::new(&rehearsal, &engine.model, engine.variants)?;
         let step = rehearsal.uniform("objective.step", size_of::<ObjectiveStep>() / 4)?;
         let shape = largest_shape(&engine, config, order, data)?;
@@ -250,8 +253,8 @@ impl Trainer {
     }
 
     /// The kernels that run, as a checkpoint's [`State::variants`] names them.
-    pub fn variants(&self) -> String {
-        variants_name(&self.engine.variants)
+    pub fn variants(&self) -> Names {
+        self.engine.variants.names()
     }
 
     /// Optimizer steps submitted so far.
@@ -464,7 +467,7 @@ impl Trainer {
             num_tokens: self.num_tokens,
             best: self.best,
             config: self.config.clone(),
-            variants: variants_name(&self.engine.variants),
+            variants: self.engine.variants.names(),
             device: device_name(&self.gpu),
         };
         let reset = self.config.reference_reset > 0;
@@ -500,7 +503,7 @@ async fn run(gpu: &Gpu, plan: &Plan, part: Option<usize>, profile: Option<&mut P
     }
 }
 
-fn engine_config(config: &TrainConfig) -> EngineConfig {
+pub(super) fn engine_config(config: &TrainConfig) -> EngineConfig {
     EngineConfig {
         micro_batch_tokens: config.micro_batch_tokens,
         // A trajectory has at least a prompt token and an action.
@@ -510,7 +513,7 @@ fn engine_config(config: &TrainConfig) -> EngineConfig {
     }
 }
 
-fn order(config: &TrainConfig, records: usize) -> Order {
+pub(super) fn order(config: &TrainConfig, records: usize) -> Order {
     Order { records, batch: config.batch, shuffle: config.shuffle.then_some(config.seed) }
 }
 
@@ -522,25 +525,22 @@ fn check_data(config: &TrainConfig, data: &[Trajectory]) -> Result<()> {
             "give a file with at least one record",
         ));
     }
-    if config.objective.needs_reward() {
-        if let Some(bad) = data.iter().find(|t| t.reward.is_none()) {
-            let what = format!(
-                "line {}: the record has no reward, which {} needs",
-                bad.line,
-                config.objective.name()
-            );
-            return Err(Error::new(
-                ErrorKind::Data,
-                what,
-                "add a reward to it, or train with --objective sft",
-            ));
-        }
+    let unlabelled = data.iter().find(|t| t.reward.is_none());
+    if let (true, Some(bad)) = (config.objective.needs_reward(), unlabelled) {
+        let what =
+            format!("line {}: the record has no reward, which {} needs", bad.line, config.objective.name());
+        return Err(Error::new(ErrorKind::Data, what, "add a reward to it, or train with --objective sft"));
     }
     Ok(())
 }
 
 /// The shape that needs most memory among the run's micro-batches.
-fn largest_shape(engine: &Engine, config: &TrainConfig, order: Order, data: &[Trajectory]) -> Result<Shape> {
+pub(super) fn largest_shape(
+    engine: &Engine,
+    config: &TrainConfig,
+    order: Order,
+    data: &[Trajectory],
+) -> Result<Shape> {
     let mut largest = Shape { tokens: 0, rows: 0, trajectories: 0 };
     let steps = config.steps.min(order.steps_in_epochs(1).max(1));
     for step in 0..steps {

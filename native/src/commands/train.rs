@@ -22,6 +22,7 @@ use crate::args::{Common, TrainArgs};
 use crate::dataset::Dataset;
 use crate::exit::{Failure, Outcome};
 use crate::interrupt;
+use crate::kernels;
 use crate::model_dir::{ModelDir, Weights};
 use crate::progress::{Progress, step_message};
 use crate::store::{OpenRun, RunDir, read_file, write_file};
@@ -160,12 +161,17 @@ impl Run<'_> {
         drop(weights);
         self.write_inputs(&dir, &inputs)?;
         let Inputs { model: model_dir, data, eval } = inputs;
+        let variants = match &resume {
+            Some(_) => None,
+            None => kernels::choose(&self.gpu, &self.config, &model, &data.trajectories)?,
+        };
         let start = Start {
             model,
             data: data.trajectories,
             eval: eval.trajectories,
             key: self.key.clone(),
             reference: self.reference(&dir, newest.as_ref().map(|checkpoint| checkpoint.path.as_path()))?,
+            variants,
             resume: resume.clone(),
         };
         let trainer = Trainer::new(&self.gpu, &self.config, start)?;

@@ -7,6 +7,7 @@ use tbrm_core::train::{Estimate, Reference, Start};
 use tbrm_core::{Event, Gpu, Model, Result, TrainConfig, Trainer};
 
 use super::Inputs;
+use crate::kernels;
 use crate::progress::duration;
 
 /// Steps that a dry run measures, after one that compiles the kernels.
@@ -90,6 +91,7 @@ impl Forecast {
     ) -> Result<Forecast> {
         let lengths: Vec<usize> = inputs.all().map(|t| t.num_actions()).collect();
         let scored: usize = inputs.all().map(|t| t.tokens.len()).sum();
+        let variants = kernels::choose(gpu, config, &model, &inputs.data.trajectories)?;
         let start = Start {
             model,
             data: inputs.data.trajectories,
@@ -97,6 +99,7 @@ impl Forecast {
             key: String::new(),
             // Its numbers do not change how long a step takes.
             reference: Some(Reference::none(lengths.into_iter())),
+            variants,
             resume: None,
         };
         let mut trainer = Trainer::new(gpu, config, start)?;
