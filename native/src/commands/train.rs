@@ -161,7 +161,8 @@ impl Run<'_> {
         drop(weights);
         self.write_inputs(&dir, &inputs)?;
         let Inputs { model: model_dir, data, eval } = inputs;
-        let variants = match &resume {
+        let state = resume.as_ref().map(|(state, _)| state.clone());
+        let variants = match &state {
             Some(_) => None,
             None => kernels::choose(&self.gpu, &self.config, &model, &data.trajectories)?,
         };
@@ -172,11 +173,11 @@ impl Run<'_> {
             key: self.key.clone(),
             reference: self.reference(&dir, newest.as_ref().map(|checkpoint| checkpoint.path.as_path()))?,
             variants,
-            resume: resume.clone(),
+            resume,
         };
         let trainer = Trainer::new(&self.gpu, &self.config, start)?;
-        let done = resume.as_ref().map(|(state, _)| state.step);
-        if let Some((state, _)) = &resume {
+        let done = state.as_ref().map(|state| state.step);
+        if let Some(state) = &state {
             self.compare_device(state, &trainer);
         }
         let output = &self.args.output;
