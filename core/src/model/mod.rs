@@ -4,6 +4,7 @@ pub mod batch_io;
 pub mod config;
 pub(crate) mod decoder;
 pub mod device;
+mod fresh;
 pub(crate) mod head;
 pub mod ids;
 pub mod init;

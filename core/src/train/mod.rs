@@ -13,6 +13,7 @@ mod optimizer;
 pub mod reference;
 pub mod sample;
 pub mod schedule;
+pub mod score;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, State};
@@ -23,4 +24,5 @@ pub use metrics::Metrics;
 pub use reference::Reference;
 pub use sample::Sample;
 pub use schedule::Schedule;
+pub use score::{RecordScore, ScoreSummary, score};
 pub use trainer::{Estimate, Start, Trainer};
