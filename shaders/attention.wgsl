@@ -292,7 +292,8 @@ fn dout_block(source: Source, i: u32) -> Block {
 #endif
 
 // ---- sweeps over the head: eight dot products with an own row, or a weighted sum of eight rows into it -----------------
-// Written out by flags and not looped: on a software adapter a loop over an own row keeps the row in memory, 3x slower.
+// Written out by flags: a loop over an own row keeps the row in memory, 3x slower on a software adapter. Except in `lane`,
+// where the loads of the other rows outweigh that, and written out they take seconds to compile.
 
 fn dot_quad(sum: ptr<function, Eight>, own: vec4<f32>, rows: Block) {
     (*sum).lo += own * rows.lo;
@@ -312,6 +313,11 @@ fn qkv_dot4(sum: ptr<function, Eight>, own: ptr<function, Row>, source: Source, 
 
 fn qkv_dot(own: ptr<function, Row>, source: Source, col: u32) -> Eight {
     var sum = Eight();
+#if LANE
+    for (var i = 0u; i < QUADS; i++) {
+        dot_quad(&sum, (*own)[i], qkv_block(source, col, i));
+    }
+#else
     qkv_dot4(&sum, own, source, col, 0u);
 #if OVER_16
     qkv_dot4(&sum, own, source, col, 4u);
@@ -326,6 +332,7 @@ fn qkv_dot(own: ptr<function, Row>, source: Source, col: u32) -> Eight {
     qkv_dot4(&sum, own, source, col, 24u);
     qkv_dot4(&sum, own, source, col, 28u);
 #endif
+#endif
     return sum;
 }
 
@@ -338,6 +345,11 @@ fn qkv_sum4(acc: ptr<function, Row>, keep: f32, by: Eight, source: Source, col: 
 }
 
 fn qkv_sum(acc: ptr<function, Row>, keep: f32, by: Eight, source: Source, col: u32) {
+#if LANE
+    for (var i = 0u; i < QUADS; i++) {
+        (*acc)[i] = (*acc)[i] * keep + weigh(qkv_block(source, col, i), by);
+    }
+#else
     qkv_sum4(acc, keep, by, source, col, 0u);
 #if OVER_16
     qkv_sum4(acc, keep, by, source, col, 4u);
@@ -352,6 +364,7 @@ fn qkv_sum(acc: ptr<function, Row>, keep: f32, by: Eight, source: Source, col: u
     qkv_sum4(acc, keep, by, source, col, 24u);
     qkv_sum4(acc, keep, by, source, col, 28u);
 #endif
+#endif
 }
 
 fn dout_dot4(sum: ptr<function, Eight>, own: ptr<function, Row>, source: Source, i: u32) {
@@ -363,6 +376,11 @@ fn dout_dot4(sum: ptr<function, Eight>, own: ptr<function, Row>, source: Source,
 
 fn dout_dot(own: ptr<function, Row>, source: Source) -> Eight {
     var sum = Eight();
+#if LANE
+    for (var i = 0u; i < QUADS; i++) {
+        dot_quad(&sum, (*own)[i], dout_block(source, i));
+    }
+#else
     dout_dot4(&sum, own, source, 0u);
 #if OVER_16
     dout_dot4(&sum, own, source, 4u);
@@ -377,6 +395,7 @@ fn dout_dot(own: ptr<function, Row>, source: Source) -> Eight {
     dout_dot4(&sum, own, source, 24u);
     dout_dot4(&sum, own, source, 28u);
 #endif
+#endif
     return sum;
 }
 
@@ -389,6 +408,11 @@ fn dout_sum4(acc: ptr<function, Row>, keep: f32, by: Eight, source: Source, i: u
 }
 
 fn dout_sum(acc: ptr<function, Row>, keep: f32, by: Eight, source: Source) {
+#if LANE
+    for (var i = 0u; i < QUADS; i++) {
+        (*acc)[i] = (*acc)[i] * keep + weigh(dout_block(source, i), by);
+    }
+#else
     dout_sum4(acc, keep, by, source, 0u);
 #if OVER_16
     dout_sum4(acc, keep, by, source, 4u);
@@ -402,6 +426,7 @@ fn dout_sum(acc: ptr<function, Row>, keep: f32, by: Eight, source: Source) {
     dout_sum4(acc, keep, by, source, 20u);
     dout_sum4(acc, keep, by, source, 24u);
     dout_sum4(acc, keep, by, source, 28u);
+#endif
 #endif
 }
 

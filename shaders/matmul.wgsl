@@ -2,18 +2,20 @@
 //   nt  out(M, N) = a(M, K) w(N, K)^T     forward: a = x, w = W
 //   nn  out(M, N) = a(M, K) w(K, N)       dx: a = dy, w = W
 //   tn  out(M, N) = a(K, M)^T w(K, N)     dW: a = dy, w = x, K runs over the tokens
-// and bias_bwd, the column sums of dy. Each is `=`, or `+=` where p.accumulate is 1. No operand is ever transposed or
-// padded in memory: a 4x4 block is loaded along whichever axis is contiguous and turned in registers, so that the inner
-// product below is the same for all three.
+// and bias_bwd, the column sums of dy. Each is `=`, or `+=` where p.accumulate is 1.
+// No operand is ever transposed or padded in memory: a 4x4 block is loaded along whichever axis is contiguous and turned
+// in registers, so that the inner product below is the same for all three.
 // Every output is summed over k = 0, 1, ... whatever M and N are: a row's bits do not depend on the rows beside it.
 //
 // a0, w0 and o0 are the first elements, lda and ldo the lengths of stored rows (w's are as long as they are), so that a
 // matrix cut into chunks (an embedding above the binding limit), or a long K, is multiplied chunk by chunk: to the bit
-// what it would be in one piece. tn on a CPU wants that: K <= 512 keeps what the blocks share in the second-level cache.
+// what it would be in one piece, if chunks of K are multiples of 4. On a CPU tn wants that: K <= 512 keeps what its blocks
+// share in the second-level cache.
 //
 // Variants: `tile` for GPUs (workgroup memory), `lane` for CPU adapters, where a barrier costs more than the arithmetic and a
 // load costs four times a multiplication, whence their tall tiles; `lane_sg` shares a's loads within a subgroup of 8.
-// `vec4` is 1.4x faster and needs stored rows (lda, ldo, ldd, and w's own) and offsets that are multiples of 4.
+// `vec4` is 1.5x faster there and needs stored rows (lda, ldo, ldd, and w's own) and offsets that are multiples of 4; where
+// N is not, it writes up to 3 floats of the padding behind a row of out.
 #variant tile TILE BLOCK_M=64u BLOCK_N=64u WORKGROUP=256u
 #variant tile_vec4 TILE VEC4 BLOCK_M=64u BLOCK_N=64u WORKGROUP=256u
 #variant tile_small TILE BLOCK_M=32u BLOCK_N=32u WORKGROUP=64u

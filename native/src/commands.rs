@@ -6,13 +6,15 @@ mod init;
 mod logs;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use tbrm_core::gpu::GpuOptions;
+use tbrm_core::gpu::{GpuOptions, Profile};
 use tbrm_core::{Error, ErrorKind, Gpu};
 
 use crate::args::{Cli, Command, Common};
 use crate::exit::{self, Failure, Outcome};
+use crate::store;
 
 /// Runs the process's command line.
 pub fn main() -> ExitCode {
@@ -60,4 +62,17 @@ fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Prints GPU time per kernel on stderr, and writes the trace to `file` (`trace.json` by default).
+fn write_profile(profile: &Profile, file: Option<&Path>) -> Result<(), Failure> {
+    eprintln!("{:>9} {:>7} {:>10} {:>6}  kernel", "total ms", "calls", "us a call", "share");
+    for row in profile.table() {
+        let (ms, each, share) = (row.us / 1e3, row.us / row.calls as f64, 100.0 * row.share);
+        eprintln!("{ms:>9.1} {:>7} {each:>10.0} {share:>5.1}%  {}", row.calls, row.name);
+    }
+    let file = file.unwrap_or(Path::new("trace.json"));
+    store::write_file(file, profile.trace().as_bytes())?;
+    eprintln!("trace in {}: open it in Perfetto or chrome://tracing", file.display());
+    Ok(())
 }

@@ -14,6 +14,8 @@ pub struct MatmulVariants {
     pub scalar: Variant,
     /// For stored rows and offsets that are multiples of 4 words.
     pub vec4: Variant,
+    /// The longest sum over tokens in one dispatch: a processor keeps what the blocks share in its cache.
+    pub tokens_at_once: usize,
 }
 
 impl MatmulVariants {
@@ -46,7 +48,7 @@ impl Launch for MatmulNtAdd<'_> {
 impl Launch for MatmulNn<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let p = &self.p;
-        let variant = variants.matmul.pick([p.lda, p.n, p.ldo, p.a0, p.o0, 0]);
+        let variant = variants.matmul.pick([p.lda, p.n, p.ldo, p.a0, p.o0, p.w0]);
         (variant, blocks(variant, p))
     }
 }
@@ -54,7 +56,7 @@ impl Launch for MatmulNn<'_> {
 impl Launch for MatmulTn<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let p = &self.p;
-        let variant = variants.matmul.pick([p.lda, p.n, p.ldo, p.a0, p.o0, 0]);
+        let variant = variants.matmul.pick([p.lda, p.n, p.ldo, p.a0, p.o0, p.w0]);
         (variant, blocks(variant, p))
     }
 }
@@ -130,17 +132,20 @@ impl Ops<'_> {
     /// dw(N, K) += dout(M, N)^T x(M, K), and dbias(N) += the column sums of dout.
     pub fn linear_bwd_w(&mut self, m: usize, dout: &View, x: &View, dw: &Matrix, dbias: Option<&View>) {
         for part in &dw.parts {
-            let p = MatmulParams {
-                m: part.rows as u32,
-                n: dw.cols as u32,
-                k: m as u32,
-                lda: dw.rows as u32,
-                ldo: dw.cols as u32,
-                a0: part.row0 as u32,
-                accumulate: 1,
-                ..MatmulParams::default()
-            };
-            self.run(MatmulTn { p, a: dout, w: x, out: &part.view });
+            for first in (0..m).step_by(self.variants.matmul.tokens_at_once) {
+                let p = MatmulParams {
+                    m: part.rows as u32,
+                    n: dw.cols as u32,
+                    k: self.variants.matmul.tokens_at_once.min(m - first) as u32,
+                    lda: dw.rows as u32,
+                    ldo: dw.cols as u32,
+                    a0: (first * dw.rows + part.row0) as u32,
+                    w0: (first * dw.cols) as u32,
+                    accumulate: 1,
+                    ..MatmulParams::default()
+                };
+                self.run(MatmulTn { p, a: dout, w: x, out: &part.view });
+            }
         }
         if let Some(dbias) = dbias {
             let p = MatmulParams {

@@ -30,14 +30,14 @@ impl Variants {
     pub fn table(caps: &Caps, head_dim: usize) -> Variants {
         let attention = attention_variant(caps, head_dim);
         if caps.software {
-            let matmul = if caps.subgroups_of_eight() {
-                MatmulVariants { scalar: matmul::Variant::LaneSg, vec4: matmul::Variant::LaneSgVec4 }
+            let (scalar, vec4) = if caps.subgroups_of_eight() {
+                (matmul::Variant::LaneSg, matmul::Variant::LaneSgVec4)
             } else {
-                MatmulVariants { scalar: matmul::Variant::Lane, vec4: matmul::Variant::LaneVec4 }
+                (matmul::Variant::Lane, matmul::Variant::LaneVec4)
             };
             Variants {
                 norm: norm::Variant::Lane,
-                matmul,
+                matmul: MatmulVariants { scalar, vec4, tokens_at_once: 512 },
                 attention,
                 head: HeadVariants { scalar: head::Variant::Lane, vec4: head::Variant::LaneVec4 },
                 adamw: adamw::Variant::Lane,
@@ -47,7 +47,11 @@ impl Variants {
         } else {
             Variants {
                 norm: norm::Variant::Tile,
-                matmul: MatmulVariants { scalar: matmul::Variant::Tile, vec4: matmul::Variant::TileVec4 },
+                matmul: MatmulVariants {
+                    scalar: matmul::Variant::Tile,
+                    vec4: matmul::Variant::TileVec4,
+                    tokens_at_once: usize::MAX,
+                },
                 attention,
                 head: HeadVariants { scalar: head::Variant::Tile, vec4: head::Variant::TileVec4 },
                 adamw: adamw::Variant::Tile,

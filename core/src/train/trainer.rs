@@ -16,7 +16,7 @@ use crate::data::batch::{Batch, Shape};
 use crate::data::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::kernels::objective::ObjectiveStep;
-use crate::gpu::{Gpu, View};
+use crate::gpu::{Gpu, Plan, Profile, View};
 use crate::model::Model;
 
 /// How many completions [`Event::Samples`] shows.
@@ -87,6 +87,7 @@ pub struct Trainer {
     last_is_best: bool,
     flight: Flight,
     events: VecDeque<Event>,
+    profile: Option<Profile>,
 }
 
 impl Trainer {
@@ -125,6 +126,7 @@ impl Trainer {
             last_is_best: false,
             flight,
             events: VecDeque::new(),
+            profile: None,
         };
         if let Some(reference) = start.reference.or_else(|| trainer.no_reference()) {
             trainer.reference = reference;
@@ -198,6 +200,16 @@ impl Trainer {
         self.stopping = true;
     }
 
+    /// From now on, measures every dispatch of every step: a pass and a wait for each, so steps take longer.
+    pub fn start_profile(&mut self) {
+        self.profile = Some(Profile::default());
+    }
+
+    /// What was measured since [`Trainer::start_profile`]; ends the measurement.
+    pub fn take_profile(&mut self) -> Option<Profile> {
+        self.profile.take()
+    }
+
     /// The model as it stands.
     pub fn model(&self) -> &Model {
         &self.engine.model
@@ -263,7 +275,7 @@ impl Trainer {
 
     /// One optimizer step, and what is due after it.
     async fn train_one(&mut self) -> Result<()> {
-        self.submit_step()?;
+        self.submit_step().await?;
         self.step += 1;
         if self.flight.is_full() {
             self.land_one().await?;
@@ -293,7 +305,7 @@ impl Trainer {
     }
 
     /// Submits one optimizer step: every micro-batch's gradients, then the update.
-    fn submit_step(&mut self) -> Result<()> {
+    async fn submit_step(&mut self) -> Result<()> {
         let indices = self.order.step(self.step);
         let members: Vec<&Trajectory> = indices.iter().map(|&i| &self.data[i]).collect();
         let micro_batches = self.engine.micro_batches(&members)?;
@@ -310,12 +322,11 @@ impl Trainer {
             self.engine.io.upload(&self.gpu, &batch, &ref_logp, &v_ref);
             let part = self.engine.submit_part();
             let objective = self.config.objective;
-            let plan =
-                self.engine.train_plan(shape, objective, &self.objective_step, &self.optimizer.grads)?;
-            plan.submit(&self.gpu, part)?;
+            let plan = self.engine.train_plan(shape, objective, &self.objective_step, &self.optimizer.grads)?;
+            run(&self.gpu, plan, part, self.profile.as_mut()).await?;
             self.flight.take_stats(&self.gpu, &self.engine.io.stats, &mut landing, &micro, &self.data)?;
         }
-        self.optimizer.plan().submit(&self.gpu, self.engine.submit_part())?;
+        run(&self.gpu, self.optimizer.plan(), self.engine.submit_part(), self.profile.as_mut()).await?;
         self.flight.depart(&self.gpu, &self.optimizer.norm, landing)
     }
 
@@ -438,6 +449,14 @@ impl Trainer {
         self.events.push_back(Event::Finished { step: self.step, complete });
         self.phase = Phase::Ended;
         Ok(())
+    }
+}
+
+/// Submits a plan, or measures each of its dispatches.
+async fn run(gpu: &Gpu, plan: &Plan, part: Option<usize>, profile: Option<&mut Profile>) -> Result<()> {
+    match profile {
+        Some(profile) => plan.profile(gpu, profile).await,
+        None => plan.submit(gpu, part),
     }
 }
 

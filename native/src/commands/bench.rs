@@ -28,6 +28,9 @@ pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Outcome, Failure>
     let mut trainer = Trainer::new(&gpu, &config, start)?;
     let (mut losses, mut times) = (Vec::new(), Vec::new());
     while losses.len() < steps as usize {
+        if args.profile.is_some() && losses.len() == WARM_UP {
+            trainer.start_profile();
+        }
         match pollster::block_on(trainer.next())? {
             Some(Event::Step(metrics)) => {
                 losses.push(metrics.loss);
@@ -36,6 +39,9 @@ pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Outcome, Failure>
             Some(_) => {}
             None => break,
         }
+    }
+    if let (Some(file), Some(profile)) = (&args.profile, trainer.take_profile()) {
+        super::write_profile(&profile, file.as_deref())?;
     }
     let mut measured = times.split_off(WARM_UP);
     measured.sort_by(f64::total_cmp);
