@@ -4,6 +4,7 @@ mod bench;
 mod devices;
 mod init;
 mod logs;
+mod score;
 
 use std::io::{self, Write};
 use std::path::Path;

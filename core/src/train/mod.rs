@@ -24,5 +24,4 @@ pub use metrics::Metrics;
 pub use reference::Reference;
 pub use sample::Sample;
 pub use schedule::Schedule;
-pub use score::{RecordScore, ScoreSummary, score};
 pub use trainer::{Estimate, Start, Trainer};

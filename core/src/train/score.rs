@@ -6,10 +6,30 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::config::Calibrate;
-use super::engine::Scored;
+use super::engine::{EngineConfig, Scored};
 use super::evaluate::{Outcome, Ranking};
 use crate::data::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Caps;
+
+/// How trajectories of at most `longest` tokens are scored on a device: in micro-batches of `micro_batch_tokens`, or
+/// else of as many as keep it busy, since nothing but a few layers' activations has to fit beside the weights.
+pub fn engine_config(
+    caps: &Caps,
+    longest: usize,
+    micro_batch_tokens: Option<usize>,
+    logit_scale: f64,
+) -> EngineConfig {
+    let busy = if caps.software { 2048 } else { 8192 };
+    let micro_batch_tokens = micro_batch_tokens.unwrap_or(longest.max(busy));
+    EngineConfig {
+        micro_batch_tokens,
+        // A trajectory has two tokens at least.
+        trajectories: (micro_batch_tokens / 2).max(1),
+        logit_scale: logit_scale as f32,
+        submit_part: None,
+    }
+}
 
 /// One line of the scores.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -322,7 +322,8 @@ impl Trainer {
             self.engine.io.upload(&self.gpu, &batch, &ref_logp, &v_ref);
             let part = self.engine.submit_part();
             let objective = self.config.objective;
-            let plan = self.engine.train_plan(shape, objective, &self.objective_step, &self.optimizer.grads)?;
+            let plan =
+                self.engine.train_plan(shape, objective, &self.objective_step, &self.optimizer.grads)?;
             run(&self.gpu, plan, part, self.profile.as_mut()).await?;
             self.flight.take_stats(&self.gpu, &self.engine.io.stats, &mut landing, &micro, &self.data)?;
         }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tbrm_core::data::logs::{Bin, Percentiles, Report, check, needs};
-use tbrm_core::data::trajectory::{Encoder, Truncated};
+use tbrm_core::data::trajectory::Truncated;
 use tbrm_core::data::{Needs, Rejection};
 use tbrm_core::{Error, ErrorKind};
 
@@ -21,14 +21,8 @@ const BAR: usize = 30;
 pub(super) fn run(args: &LogsCheckArgs, common: &Common) -> Result<Outcome, Failure> {
     let name = args.file.display().to_string();
     let bytes = read_file(&args.file)?;
-    let model = args.model.as_deref().map(ModelDir::open).transpose()?;
-    let encoder = model
-        .as_ref()
-        .map(|dir| {
-            let (config, chat) = (&dir.config, dir.chat.as_ref());
-            Encoder::new(&dir.tokenizer, chat, config, args.max_length, Truncated::Keep)
-        })
-        .transpose()?;
+    let model = args.model.as_deref().map(ModelDir::read).transpose()?;
+    let encoder = model.as_ref().map(|dir| dir.encoder(args.max_length, Truncated::Keep)).transpose()?;
     let needs = needs(&name, &bytes);
     let mut rejections = Vec::new();
     let report =
@@ -40,7 +34,7 @@ pub(super) fn run(args: &LogsCheckArgs, common: &Common) -> Result<Outcome, Fail
         (0, 0) => (format!("{name} is empty"), "give a JSONL file with one record a line"),
         (_, 0) => return Ok(Outcome::Done),
         (good, bad) => (
-            format!("{name}: {bad} of {} lines are invalid", good + bad),
+            format!("{name}: {bad} of {} lines rejected", good + bad),
             "correct them, or set them aside with `tbrm train --skip-invalid`",
         ),
     };
@@ -56,7 +50,7 @@ fn as_json(report: &Report, rejections: &[Rejection]) -> String {
 
 fn describe(report: &Report, needs: Needs, rejections: &[Rejection]) -> String {
     let Report { file, records, rejected, prompts, prompts_with_contrast, .. } = report;
-    let mut text = format!("{file}: {records} records, {rejected} lines rejected\n");
+    let mut text = format!("{file}: {records} records, {rejected} rejected\n");
     let mut line = |name: &str, value: String| text += &format!("  {name:<20}{value}\n");
     line("prompts", format!("{prompts}, {prompts_with_contrast} with completions that differ in reward"));
     let (twice, contradicting) = (report.duplicates, report.contradicting_duplicates);
