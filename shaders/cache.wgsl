@@ -9,6 +9,9 @@
 // Largest head size.
 const MAX_D: u32 = 128u;
 
+// The slot of a padding row: nothing is written for it.
+const NO_SLOT: u32 = 0xffffffffu;
+
 struct CacheParams {
     rows: u32, // query rows: T of a prefill, the batch of a decode step
     heads: u32, // H
@@ -36,7 +39,7 @@ fn cache_write(
     let i = group_index(wid, nwg) * WG + lid;
     let width = p.kv_heads * p.head_dim;
     let row = i / width;
-    if row >= p.rows {
+    if row >= p.rows || slot[row] == NO_SLOT {
         return;
     }
     let c = i % width;
@@ -58,6 +61,9 @@ fn cache_attend(
         return;
     }
     let row = i / p.heads;
+    if slot[row] == NO_SLOT {
+        return;
+    }
     let head = i % p.heads;
     let width = p.kv_heads * p.head_dim;
     let q0 = (row * (p.heads + 2u * p.kv_heads) + head) * p.head_dim;

@@ -132,8 +132,9 @@ fn sample_next(
             }
         }
         let winner = all_max(lid, index);
-        if part == 0u {
-            write(row, min(u32(-winner), p.vocab - 1u));
+        // Of logits that are not finite none is the largest, and nothing is drawn.
+        if part == 0u && u32(-winner) < p.vocab {
+            write(row, u32(-winner));
         }
         return;
     }

@@ -103,7 +103,7 @@ fn emit_variant(rust: &mut String, family: &Family) {
          \x20   /// As the file's `#variant` has it.\n\
          \x20   pub fn name(self) -> &'static str {{\n        match self {{\n{names}        }}\n    }}\n\n\
          \x20   /// This variant's values.\n\
-         \x20   pub fn consts(self) -> Consts {{\n        match self {{\n{values}        }}\n    }}\n\
+         \x20   pub const fn consts(self) -> Consts {{\n        match self {{\n{values}        }}\n    }}\n\
          }}\n\n",
     );
 }

@@ -14,6 +14,7 @@ pub mod platform;
 pub mod reference;
 pub mod reward;
 pub mod rng;
+pub mod rollout;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result};

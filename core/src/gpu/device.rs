@@ -18,6 +18,8 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// Asks for no more than the limits and features that every WebGPU implementation guarantees.
     pub guaranteed_limits: bool,
+    /// Binds no more bytes at a time than this, as an adapter with smaller limits would.
+    pub binding_limit: Option<u64>,
 }
 
 /// A pipeline with the layout of its bind group.
@@ -149,7 +151,9 @@ impl Gpu {
                 remember(&lost, lost_error(&message));
             }
         });
-        let caps = Caps::new(&info, device.features(), &device.limits());
+        let mut caps = Caps::new(&info, device.features(), &device.limits());
+        caps.max_binding =
+            options.binding_limit.map_or(caps.max_binding, |limit| caps.max_binding.min(limit));
         let poller = Poller::new(&device);
         let inner = Inner {
             device,

@@ -19,7 +19,6 @@ struct Tensor {
 enum Step {
     Dispatch { desc: &'static KernelDesc, params: Vec<u8>, views: Vec<View>, groups: u64 },
     Clear { view: View },
-    Copy { from: View, to: View },
 }
 
 /// Lists what a step does, in order.
@@ -70,13 +69,6 @@ impl Recorder {
     pub fn clear(&mut self, view: &View) {
         self.touch(view, true, "clear");
         self.steps.push(Step::Clear { view: view.clone() });
-    }
-
-    /// Copies `from` to the start of `to`.
-    pub fn copy(&mut self, from: &View, to: &View) {
-        self.touch(from, false, "copy");
-        self.touch(to, true, "copy");
-        self.steps.push(Step::Copy { from: from.clone(), to: to.clone() });
     }
 
     fn touch(&mut self, view: &View, written: bool, by: &str) {
@@ -136,7 +128,6 @@ impl Recorder {
         for step in &self.steps {
             commands.push(match step {
                 Step::Clear { view } => Command::Clear(place(view)),
-                Step::Copy { from, to } => Command::Copy(place(from), place(to)),
                 Step::Dispatch { desc, views, groups, .. } => {
                     let views: Vec<View> = views.iter().map(place).collect();
                     let params = View { offset: at * ALIGN, size: ALIGN, ..uniforms.clone() };
@@ -241,7 +232,6 @@ impl Arena {
 enum Command {
     Dispatch { name: &'static str, pipeline: Arc<Pipeline>, bind_group: wgpu::BindGroup, grid: (u32, u32) },
     Clear(View),
-    Copy(View, View),
 }
 
 /// A recorded step, ready to be encoded any number of times.
@@ -279,10 +269,6 @@ impl Plan {
                 Command::Clear(view) => {
                     pass = None;
                     encoder.clear_buffer(view.buffer(), view.offset, Some(view.size));
-                }
-                Command::Copy(from, to) => {
-                    pass = None;
-                    from.encode_copy(encoder, to.buffer(), to.offset);
                 }
             }
         }

@@ -80,7 +80,7 @@ impl Dims {
         MlpParams { rows: rows as u32, cols: self.ffn as u32 }
     }
 
-    fn attention(&self, tokens: usize) -> AttentionParams {
+    pub(crate) fn attention(&self, tokens: usize) -> AttentionParams {
         AttentionParams {
             tokens: tokens as u32,
             heads: self.heads as u32,

@@ -1,6 +1,7 @@
 //! The model: its config, its parameters, and how both are read from and written to Hugging Face files.
 
 pub mod batch_io;
+pub(crate) mod cache;
 pub mod config;
 pub(crate) mod decoder;
 pub mod device;

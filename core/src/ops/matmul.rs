@@ -2,6 +2,7 @@
 
 use super::{Launch, Ops, Variants};
 use crate::gpu::View;
+use crate::gpu::kernels::copy::{CopyFwd, CopyParams};
 use crate::gpu::kernels::matmul::{
     MatmulBiasBwd, MatmulNn, MatmulNt, MatmulNtAdd, MatmulParams, MatmulTn, Variant,
 };
@@ -83,6 +84,9 @@ impl Ops<'_> {
     /// out(M, N) = x(M, K) w(N, K)^T (+ bias) (+ residual).
     pub fn linear_fwd(&mut self, m: usize, x: &View, w: &Matrix, add: Addends<'_>, out: &View) {
         let (n, k) = (w.rows as u32, w.cols as u32);
+        if let (Some(_), Some(residual)) = (add.bias, add.residual) {
+            self.run(CopyFwd { p: CopyParams { count: (m * w.rows) as u32 }, x: residual, out });
+        }
         for part in &w.parts {
             let p = MatmulParams {
                 m: m as u32,
@@ -95,18 +99,15 @@ impl Ops<'_> {
             };
             // A part's columns of a bias or a residual start at the part's first row.
             let behind = |view: &View| view.slice(part.row0, view.len() - part.row0);
-            let (bias, residual) = (MatmulParams { ldd: 0, ..p }, MatmulParams { ldd: n, ..p });
-            let mut add_to = |p, addend: &View| {
-                self.run(MatmulNtAdd { p, a: x, w: &part.view, addend: &behind(addend), out });
-            };
             match (add.bias, add.residual) {
                 (None, None) => self.run(MatmulNt { p, a: x, w: &part.view, out }),
-                (Some(addend), None) => add_to(bias, addend),
-                (None, Some(addend)) => add_to(residual, addend),
-                (Some(b), Some(r)) => {
-                    add_to(residual, r);
-                    // The product is there: a second one over no columns leaves the bias to add.
-                    add_to(MatmulParams { k: 0, accumulate: 1, ..bias }, b);
+                (Some(bias), residual) => {
+                    let p = MatmulParams { ldd: 0, accumulate: u32::from(residual.is_some()), ..p };
+                    self.run(MatmulNtAdd { p, a: x, w: &part.view, addend: &behind(bias), out });
+                }
+                (None, Some(residual)) => {
+                    let p = MatmulParams { ldd: n, ..p };
+                    self.run(MatmulNtAdd { p, a: x, w: &part.view, addend: &behind(residual), out });
                 }
             }
         }

@@ -4,6 +4,7 @@
 pub mod adamw;
 pub mod attention;
 pub mod cache;
+pub mod copy;
 pub mod embed;
 pub mod head;
 pub mod matmul;

@@ -1,6 +1,7 @@
 //! Vulkan, Metal and DX12: somebody has to poll the device, so a thread does.
 
 use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// Where adapters are looked for.
@@ -8,13 +9,16 @@ pub(crate) const BACKENDS: wgpu::Backends = wgpu::Backends::PRIMARY;
 
 /// Drives the callbacks of one device: natively nothing calls back until somebody polls.
 #[derive(Debug)]
-pub(crate) struct Poller(Sender<()>);
+pub(crate) struct Poller {
+    wake: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Poller {
     pub(crate) fn new(device: &wgpu::Device) -> Self {
         let (wake, woken) = channel();
         let device = device.clone();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("tbrm-poll".into())
             .spawn(move || {
                 while woken.recv().is_ok() {
@@ -23,12 +27,27 @@ impl Poller {
                 }
             })
             .expect("the system can start a thread");
-        Poller(wake)
+        Poller { wake: Some(wake), thread: Some(thread) }
     }
 
     /// Makes sure that everything submitted so far calls back.
     pub(crate) fn wake(&self) {
-        self.0.send(()).expect("the poll thread lives as long as its Poller");
+        let wake = self.wake.as_ref().expect("only dropping takes it");
+        wake.send(()).expect("the poll thread lives as long as its Poller");
+    }
+}
+
+impl Drop for Poller {
+    /// Waits for the thread: a driver that is still at work when the process ends may crash it.
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let own = thread.thread().id() == std::thread::current().id();
+            if !own {
+                // The thread only polls; if it panicked, there is nothing left to clean up.
+                let _ = thread.join();
+            }
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub mod reference;
 pub mod sample;
 pub mod schedule;
 pub mod score;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, State};

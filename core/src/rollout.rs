@@ -1,0 +1,415 @@
+//! Generation in batches. A sequence's text is a function of the weights, its prompt, its random stream and the seed:
+//! how many others are generated beside it, and in which slot, changes no bit of it.
+//!
+//! A prompt's keys and values enter a slot of the cache packed with other prompts' (all but its last token); then decode
+//! steps, each a recorded plan, take the last token of every sequence and draw the next one on the device. The host
+//! looks in every few steps: it collects what was drawn, lets waiting prompts into free slots, and goes over to a plan
+//! of fewer rows when few sequences are left.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::data::batch::bucket;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::kernels::sample::{SampleNext, SampleParams};
+use crate::gpu::{Arena, Gpu, Plan, Recorder, View};
+use crate::model::Model;
+use crate::model::cache::{KvCache, NO_SLOT, RowsIn};
+use crate::ops::{Ops, Variants};
+
+/// Decode steps between two looks at the results.
+const STEPS: usize = 8;
+
+/// Decode plans are not recorded for fewer rows than this: a product's tile is no smaller.
+const FEWEST_ROWS: usize = 8;
+
+/// Packed prompt tokens that enter the cache at a time, unless a single sequence may have more.
+const PREFILL: usize = 1024;
+
+/// Words of a row's state: done, tokens written, limit, random stream.
+const STATE: usize = 4;
+
+/// How the next token is drawn from the logits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Divides the logits; 0 takes the most likely token.
+    pub temperature: f32,
+    /// How many of the most likely tokens remain; 0 for all.
+    pub top_k: u32,
+    /// The smallest set of most likely tokens that has this probability remains; 1 for all.
+    pub top_p: f32,
+    /// Of the random numbers.
+    pub seed: u64,
+}
+
+impl Sampling {
+    /// The most likely token, always.
+    pub const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0 };
+}
+
+/// What decides the sizes of a rollout's buffers, and its plans.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RolloutConfig {
+    /// Sequences generated at a time.
+    pub slots: usize,
+    /// Positions of one sequence at most: its prompt's tokens and all but the last of its new ones.
+    pub capacity: usize,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// Tokens that end a sequence.
+    pub stops: Vec<u32>,
+}
+
+/// A text to continue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompt {
+    /// Its tokens, at least one.
+    pub tokens: Vec<u32>,
+    /// The number of its random stream: prompts with the same tokens and stream continue alike.
+    pub stream: u32,
+    /// New tokens at most.
+    pub max_new: usize,
+}
+
+/// What a prompt was continued with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Completion {
+    /// The new tokens, the stop token included.
+    pub tokens: Vec<u32>,
+    /// Whether it ends with a stop token, and not where the most new tokens were reached.
+    pub finished: bool,
+}
+
+/// How far [`Rollout::generate`] is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Completions that are done.
+    pub completions: usize,
+    /// New tokens of all completions.
+    pub tokens: usize,
+}
+
+/// A model, ready to generate.
+pub struct Rollout {
+    gpu: Gpu,
+    model: Model,
+    config: RolloutConfig,
+    variants: Variants,
+    cache: KvCache,
+    rows: RowsIn, // (slots) of decode steps
+    state: View,  // (slots, STATE)
+    out: View,    // (slots, capacity) the new tokens
+    stops: View,
+    prompts: RowsIn,               // (prefill tokens)
+    prompts_seq_start: View,       // (prefill tokens)
+    staging: Option<wgpu::Buffer>, // made at the first use: a rehearsal has none
+    arena: Arena,
+    decode: Vec<(usize, Plan)>, // by rows, ascending
+    prefill: HashMap<usize, Plan>,
+}
+
+/// A sequence that is being continued.
+struct Active {
+    index: usize, // of the prompt
+    slot: usize,
+}
+
+impl Rollout {
+    /// Buffers and plans for `config`; the weights are `model`'s own, as they are whenever tokens are generated.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] when the adapter has no room and says what to change; [`ErrorKind::Config`] when the model has
+    /// not as many positions, or a setting makes no sense.
+    pub fn new(gpu: &Gpu, model: &Model, config: RolloutConfig) -> Result<Rollout> {
+        check_config(model, &config)?;
+        let RolloutConfig { slots, capacity, .. } = config;
+        let prefill_tokens = bucket(capacity.max(PREFILL.min(slots * capacity)));
+        let mut rollout = Rollout {
+            gpu: gpu.clone(),
+            model: model.clone(),
+            variants: Variants::table(gpu.caps(), model.config.head_dim),
+            cache: KvCache::new(gpu, model, slots, capacity)?,
+            rows: RowsIn::new(gpu, "rollout", slots)?,
+            state: gpu.storage("rollout.state", slots * STATE)?,
+            out: gpu.storage("rollout.out", slots * capacity)?,
+            stops: gpu.upload("rollout.stops", &config.stops)?,
+            prompts: RowsIn::new(gpu, "prompts", prefill_tokens)?,
+            prompts_seq_start: gpu.storage("prompts.seq_start", prefill_tokens)?,
+            staging: None,
+            config,
+            arena: Arena::default(),
+            decode: Vec::new(),
+            prefill: HashMap::new(),
+        };
+        // The largest of each kind first: plans share the arena, which need not grow afterwards.
+        rollout.prefill_plan(prefill_tokens)?;
+        let mut rows = slots;
+        loop {
+            let plan = rollout.record_decode(rows)?;
+            rollout.decode.insert(0, (rows, plan));
+            if rows <= FEWEST_ROWS {
+                return Ok(rollout);
+            }
+            rows = rows.div_ceil(2).max(FEWEST_ROWS);
+        }
+    }
+
+    /// Bytes of the KV cache, the activations and the rows' state; the weights are the model's.
+    pub fn bytes(&self) -> u64 {
+        let rows = |rows: &RowsIn| rows.tokens.bytes() + rows.positions.bytes() + rows.slots.bytes();
+        let state = self.state.bytes() + self.out.bytes() + self.stops.bytes();
+        let prompts = rows(&self.prompts) + self.prompts_seq_start.bytes();
+        self.cache.bytes() + self.arena.bytes() + rows(&self.rows) + state + prompts
+    }
+
+    /// Continues every prompt; `progress` is told how far it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] names the prompt that is empty, too long or not of the model's vocabulary;
+    /// [`ErrorKind::NotFinite`] when logits are not; [`ErrorKind::Device`] when the device reported a fault.
+    pub async fn generate(
+        &mut self,
+        prompts: &[Prompt],
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Vec<Completion>> {
+        for (i, prompt) in prompts.iter().enumerate() {
+            self.check_prompt(prompt).map_err(|e| e.at(format!("prompt {}", i + 1)))?;
+        }
+        let mut completions = vec![Completion::default(); prompts.len()];
+        let mut waiting: VecDeque<usize> = (0..prompts.len()).filter(|&i| prompts[i].max_new > 0).collect();
+        let mut free: Vec<usize> = (0..self.config.slots).rev().collect();
+        let mut active: Vec<Active> = Vec::new();
+        let mut done = Progress { completions: prompts.len() - waiting.len(), tokens: 0 };
+        let mut changed = false;
+        while !waiting.is_empty() || !active.is_empty() {
+            let mut entering = Vec::new();
+            while let (Some(&index), Some(&slot)) = (waiting.front(), free.last()) {
+                entering.push((&prompts[index], slot));
+                active.push(Active { index, slot });
+                waiting.pop_front();
+                free.pop();
+            }
+            self.enter(&entering)?;
+            if changed || !entering.is_empty() {
+                self.upload_rows(&active, prompts, &completions);
+            }
+            done.tokens += self.decode(&active, prompts, &mut completions).await?;
+            let before = active.len();
+            active.retain(|sequence| {
+                let completion = &mut completions[sequence.index];
+                let last = completion.tokens.last().expect("a step draws a token");
+                completion.finished = self.config.stops.contains(last);
+                let ended = completion.finished || completion.tokens.len() == prompts[sequence.index].max_new;
+                if ended {
+                    free.push(sequence.slot);
+                }
+                !ended
+            });
+            changed = active.len() < before;
+            done.completions += before - active.len();
+            progress(done);
+        }
+        Ok(completions)
+    }
+
+    fn check_prompt(&self, prompt: &Prompt) -> Result<()> {
+        let (tokens, capacity, vocab) = (&prompt.tokens, self.config.capacity, self.model.dims.vocab);
+        let error = |what: String, help: String| Err(Error::new(ErrorKind::Data, what, help));
+        if tokens.is_empty() {
+            return error("has no tokens".into(), "a model without a begin token needs at least one".into());
+        }
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocab) {
+            return error(
+                format!("token {token} is not in the model's vocabulary of {vocab}"),
+                "use the tokenizer that belongs to the model".into(),
+            );
+        }
+        let needed = tokens.len() + prompt.max_new.saturating_sub(1);
+        if needed > capacity {
+            return error(
+                format!(
+                    "{} tokens and {} new ones exceed {capacity} positions",
+                    tokens.len(),
+                    prompt.max_new
+                ),
+                match (capacity + 1).saturating_sub(tokens.len()) {
+                    0 => "shorten the prompt".to_owned(),
+                    fits => format!("generate at most {fits} new tokens, or shorten the prompt"),
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// Brings keys and values of all tokens but the last of each prompt into its slot.
+    fn enter(&mut self, entering: &[(&Prompt, usize)]) -> Result<()> {
+        let most = self.prompts.tokens.len();
+        let mut at = 0;
+        while at < entering.len() {
+            let (mut tokens, mut positions, mut seq_start, mut slots) = (vec![], vec![], vec![], vec![]);
+            while let Some((prompt, slot)) = entering.get(at) {
+                let (_, before) = prompt.tokens.split_last().expect("checked: a prompt has tokens");
+                if tokens.len() + before.len() > most {
+                    break;
+                }
+                seq_start.resize(tokens.len() + before.len(), tokens.len() as u32);
+                positions.extend(0..before.len() as u32);
+                slots.resize(slots.len() + before.len(), *slot as u32);
+                tokens.extend_from_slice(before);
+                at += 1;
+            }
+            if tokens.is_empty() {
+                continue;
+            }
+            let count = bucket(tokens.len());
+            seq_start.extend(tokens.len() as u32..count as u32);
+            positions.resize(count, 0);
+            tokens.resize(count, 0u32);
+            slots.resize(count, NO_SLOT);
+            self.gpu.write(&self.prompts.tokens, &tokens);
+            self.gpu.write(&self.prompts.positions, &positions);
+            self.gpu.write(&self.prompts.slots, &slots);
+            self.gpu.write(&self.prompts_seq_start, &seq_start);
+            let gpu = self.gpu.clone();
+            self.prefill_plan(count)?.submit(&gpu, None)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the device which sequences its rows are now; rows beyond them idle.
+    fn upload_rows(&self, active: &[Active], prompts: &[Prompt], completions: &[Completion]) {
+        let count = self.decode_rows(active.len());
+        let (mut tokens, mut positions) = (vec![0; count], vec![0; count]);
+        let (mut slots, mut state) = (vec![NO_SLOT; count], vec![[1u32, 0, 0, 0]; count]);
+        for (row, sequence) in active.iter().enumerate() {
+            let (prompt, new) = (&prompts[sequence.index], &completions[sequence.index].tokens);
+            tokens[row] = *new.last().or(prompt.tokens.last()).expect("checked: a prompt has tokens");
+            positions[row] = (prompt.tokens.len() + new.len() - 1) as u32;
+            slots[row] = sequence.slot as u32;
+            state[row] = [0, new.len() as u32, prompt.max_new as u32, prompt.stream];
+        }
+        self.gpu.write(&self.rows.tokens, &tokens);
+        self.gpu.write(&self.rows.positions, &positions);
+        self.gpu.write(&self.rows.slots, &slots);
+        self.gpu.write(&self.state, &state);
+    }
+
+    /// A few steps of every active sequence; returns how many tokens were drawn.
+    async fn decode(
+        &mut self,
+        active: &[Active],
+        prompts: &[Prompt],
+        completions: &mut [Completion],
+    ) -> Result<usize> {
+        let (rows, capacity) = (self.decode_rows(active.len()), self.config.capacity);
+        let left = |s: &Active| prompts[s.index].max_new - completions[s.index].tokens.len();
+        let steps = active.iter().map(left).max().unwrap_or(0).min(STEPS);
+        for _ in 0..steps {
+            self.decode_plan(rows).submit(&self.gpu, None)?;
+        }
+        let (state, out) = (self.state.slice(0, rows * STATE), self.out.slice(0, rows * capacity));
+        let bytes = state.bytes() + out.bytes();
+        if self.staging.is_none() {
+            self.staging = Some(self.gpu.staging("rollout.results", self.state.bytes() + self.out.bytes())?);
+        }
+        let staging = self.staging.as_ref().expect("made above");
+        let mut encoder = self.gpu.encoder("rollout.results");
+        state.encode_copy(&mut encoder, staging, 0);
+        out.encode_copy(&mut encoder, staging, state.bytes());
+        self.gpu.submit(encoder)?;
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&self.gpu.map(staging, bytes).await?);
+        let (state, out) = words.split_at(rows * STATE);
+        let mut drawn = 0;
+        for ((sequence, state), out) in active.iter().zip(state.chunks(STATE)).zip(out.chunks(capacity)) {
+            let tokens = &mut completions[sequence.index].tokens;
+            let new = &out[tokens.len()..state[1] as usize];
+            if new.is_empty() {
+                return Err(Error::new(
+                    ErrorKind::NotFinite,
+                    format!(
+                        "prompt {}: the logits after {} new tokens are not finite",
+                        sequence.index + 1,
+                        tokens.len()
+                    ),
+                    "the weights are damaged or have diverged: use an earlier checkpoint",
+                ));
+            }
+            tokens.extend_from_slice(new);
+            drawn += new.len();
+        }
+        Ok(drawn)
+    }
+
+    /// The rows of the smallest decode plan that has room for `active`.
+    fn decode_rows(&self, active: usize) -> usize {
+        let found = self.decode.iter().find(|(rows, _)| *rows >= active);
+        found.expect("no more sequences than slots").0
+    }
+
+    fn decode_plan(&self, rows: usize) -> &Plan {
+        &self.decode.iter().find(|(of, _)| *of == rows).expect("a plan for every size").1
+    }
+
+    fn record_decode(&mut self, rows: usize) -> Result<Plan> {
+        let mut rec = Recorder::new("decode");
+        let mut ops = Ops { rec: &mut rec, variants: self.variants };
+        let logits = self.cache.decode(&mut ops, &self.model, rows, &self.rows);
+        let sampling = self.config.sampling;
+        let p = SampleParams {
+            rows: rows as u32,
+            vocab: self.model.dims.vocab as u32,
+            stops: self.config.stops.len() as u32,
+            capacity: self.config.capacity as u32,
+            temperature: sampling.temperature,
+            top_k: sampling.top_k,
+            top_p: sampling.top_p,
+            seed: (sampling.seed ^ (sampling.seed >> 32)) as u32,
+        };
+        ops.run(SampleNext {
+            p,
+            logits: &logits,
+            stop: &self.stops,
+            tokens: &self.rows.tokens,
+            position: &self.rows.positions,
+            state: &self.state,
+            out: &self.out,
+        });
+        rec.finish(&self.gpu, &mut self.arena)
+    }
+
+    fn prefill_plan(&mut self, count: usize) -> Result<&Plan> {
+        if !self.prefill.contains_key(&count) {
+            let mut rec = Recorder::new("prefill");
+            let mut ops = Ops { rec: &mut rec, variants: self.variants };
+            self.cache.prefill(&mut ops, &self.model, count, &self.prompts, &self.prompts_seq_start);
+            let plan = rec.finish(&self.gpu, &mut self.arena)?;
+            self.prefill.insert(count, plan);
+        }
+        Ok(&self.prefill[&count])
+    }
+}
+
+fn check_config(model: &Model, config: &RolloutConfig) -> Result<()> {
+    let RolloutConfig { slots, capacity, sampling, .. } = config;
+    let error = |what: String, help: &str| Err(Error::new(ErrorKind::Config, what, help));
+    if *slots == 0 || *capacity == 0 {
+        return error(
+            format!("{slots} sequences of {capacity} tokens"),
+            "generate at least one of one token",
+        );
+    }
+    if *capacity > model.positions() {
+        let what = format!("{capacity} tokens exceed the model's {} positions", model.positions());
+        return error(what, "generate fewer tokens, or from shorter prompts");
+    }
+    let Sampling { temperature, top_p, .. } = sampling;
+    if !(temperature.is_finite() && *temperature >= 0.0) {
+        return error(
+            format!("temperature {temperature}"),
+            "use 0 for the most likely token, or a positive number",
+        );
+    }
+    if !(*top_p > 0.0 && *top_p <= 1.0) {
+        return error(format!("top-p {top_p}"), "use a probability above 0, 1 for all tokens");
+    }
+    Ok(())
+}

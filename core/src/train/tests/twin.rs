@@ -1,0 +1,247 @@
+//! Scores, losses, every named gradient, and optimizer steps, against the f64 twins.
+
+use super::{close, config, gpu, model, trajectories, twin_batch, twin_config, twin_params, weights};
+use crate::data::batch::Batch;
+use crate::data::trajectory::Trajectory;
+use crate::gpu::kernels::objective::ObjectiveStep;
+use crate::gpu::{Gpu, GpuOptions};
+use crate::model::ModelConfig;
+use crate::objective::Objective;
+use crate::reference::adamw;
+use crate::reference::decoder::{Params, loss_and_grads};
+use crate::reference::objective::{Objective as TwinObjective, Records, Settings, weight_sum};
+use crate::train::engine::{Engine, EngineConfig};
+use crate::train::metrics::TrajectoryStats;
+use crate::train::optimizer::Optimizer;
+use crate::train::trainer::{Start, Trainer};
+use crate::train::{Calibrate, Event, TrainConfig};
+
+const LENGTHS: [(usize, usize); 6] = [(1, 1), (3, 5), (2, 9), (7, 1), (4, 12), (1, 6)];
+
+fn twin_objective(objective: Objective) -> TwinObjective {
+    match objective {
+        Objective::Tbrm => TwinObjective::Tbrm,
+        Objective::Brm => TwinObjective::Brm,
+        Objective::Sft => TwinObjective::Sft,
+    }
+}
+
+/// A reference unlike the model: log-probs and values drawn at random.
+fn records(data: &[Trajectory]) -> Records {
+    let rows: usize = data.iter().map(Trajectory::num_actions).sum();
+    let stream = crate::rng::Stream::named(3, "reference");
+    Records {
+        ref_logp: (0..rows).map(|i| f64::from(-(stream.uniform(i as u64) as f32) - 2.0)).collect(),
+        ref_v1: (0..data.len()).map(|i| f64::from(stream.uniform(1000 + i as u64) as f32)).collect(),
+        reward: data.iter().map(|t| f64::from(t.reward.unwrap_or(0.0) as f32)).collect(),
+        weight: data.iter().map(|t| f64::from(t.weight as f32)).collect(),
+    }
+}
+
+struct Case {
+    objective: Objective,
+    kappa: f64,
+    calibrate: bool,
+    micro_batch_tokens: usize,
+}
+
+/// Statistics and gradients of one step on the device against the twin's.
+fn check_gradients(gpu: &Gpu, config: &ModelConfig, case: &Case) {
+    let data = trajectories(&LENGTHS, config.vocab_size, 5);
+    let weights = weights(config, 7);
+    let beta = 0.3;
+    let records = records(&data);
+    let objective = twin_objective(case.objective);
+    let batch = twin_batch(&data);
+    let weight_sum = weight_sum(objective, &batch.traj_start, &records.weight);
+    let settings =
+        Settings { objective, beta, logit_scale: case.kappa, calibrate: case.calibrate, weight_sum };
+    let twin = loss_and_grads(&twin_config(config), &twin_params(&weights), &batch, &records, &settings);
+
+    let engine_config = EngineConfig {
+        micro_batch_tokens: case.micro_batch_tokens,
+        trajectories: data.len(),
+        logit_scale: case.kappa as f32,
+        submit_part: Some(7),
+    };
+    let mut engine = Engine::new(gpu, model(gpu, config, &weights), engine_config).unwrap();
+    let optimizer = Optimizer::new(gpu, &engine.model, engine.variants).unwrap();
+    let step = gpu.uniform("step", 3).unwrap();
+    let uniform = ObjectiveStep {
+        inv_weight: (1.0 / weight_sum) as f32,
+        inv_beta: (1.0 / beta) as f32,
+        kappa: case.kappa as f32,
+    };
+    gpu.write(&step, &[uniform]);
+    let members: Vec<&Trajectory> = data.iter().collect();
+    let mut stats = vec![None; data.len()];
+    for places in engine.micro_batches(&members).unwrap() {
+        let mut micro = Batch::new(places.iter().map(|&i| (i, &data[i])));
+        let shape = engine.shape(&micro);
+        micro.pad_to(shape).unwrap();
+        let row = |i: usize| batch.traj_start[i] as usize..batch.traj_start[i + 1] as usize;
+        let ref_logp: Vec<Vec<f32>> =
+            (0..data.len()).map(|i| records.ref_logp[row(i)].iter().map(|&x| x as f32).collect()).collect();
+        let mut v_ref = vec![0.0; shape.trajectories];
+        if case.calibrate {
+            places.iter().zip(&mut v_ref).for_each(|(&i, v)| *v = records.ref_v1[i] as f32);
+        }
+        engine.io.upload(gpu, &micro, &micro.gather_rows(|i| ref_logp[i].as_slice()), &v_ref);
+        let part = engine.submit_part();
+        engine.train_plan(shape, case.objective, &step, &optimizer.grads).unwrap().submit(gpu, part).unwrap();
+        let rows = TrajectoryStats::rows(&pollster::block_on(gpu.read::<f32>(&engine.io.stats)).unwrap());
+        places.iter().zip(rows).for_each(|(&i, row)| stats[i] = Some(row));
+    }
+    let stats: Vec<TrajectoryStats> =
+        stats.into_iter().map(|row| row.expect("every trajectory ran")).collect();
+    let column = |of: fn(&TrajectoryStats) -> f64| stats.iter().map(|s| of(s) as f32).collect::<Vec<_>>();
+    // f32 sums of tens of terms of size up to ten.
+    close("rho", &column(|s| s.rho), &twin.outcome.rho, 1e-4, 1e-5);
+    close("v1", &column(|s| s.v1), &twin.outcome.v1, 1e-5, 1e-5);
+    close("loss", &column(|s| s.loss), &twin.outcome.loss, 1e-4, 1e-4);
+    let all = pollster::block_on(engine.model.read(gpu, &optimizer.grads)).unwrap();
+    for (spec, got) in engine.model.specs.iter().zip(&all) {
+        let expected = &twin.grads[&spec.name];
+        let scale = expected.iter().fold(0.0f64, |m, g| m.max(g.abs()));
+        assert!(scale > 0.0, "{}: a gradient of zeros proves nothing", spec.name);
+        // Relative to the tensor's largest entry: small entries are differences of large terms.
+        close(&spec.name, got, expected, 2e-4 * scale, 1e-3);
+    }
+}
+
+fn plain() -> ModelConfig {
+    config([31, 2, 24, 4, 2, 6, 20], r#", "tie_word_embeddings": true"#)
+}
+
+fn biased() -> ModelConfig {
+    config([40, 2, 32, 4, 1, 8, 28], r#", "attention_bias": true, "mlp_bias": true, "rope_theta": 500.0"#)
+}
+
+#[test]
+fn gradients_of_every_objective_match_the_twin() {
+    let gpu = gpu();
+    for objective in [Objective::Tbrm, Objective::Brm, Objective::Sft] {
+        for config in [plain(), biased()] {
+            let case = Case { objective, kappa: 1.0, calibrate: false, micro_batch_tokens: 64 };
+            check_gradients(&gpu, &config, &case);
+        }
+    }
+}
+
+#[test]
+fn logit_scale_calibration_and_accumulation_match_the_twin() {
+    let gpu = gpu();
+    for objective in [Objective::Tbrm, Objective::Brm] {
+        let case = Case { objective, kappa: 0.6, calibrate: true, micro_batch_tokens: 17 };
+        check_gradients(&gpu, &plain(), &case);
+    }
+}
+
+#[test]
+fn split_tensors_match_the_twin_within_the_guaranteed_limits() {
+    let options =
+        GpuOptions { guaranteed_limits: true, binding_limit: Some(64 << 10), ..GpuOptions::default() };
+    let gpu = pollster::block_on(Gpu::open(&options)).expect("these tests need an adapter");
+    let config = config([1331, 1, 32, 2, 2, 16, 200], "");
+    let layout = crate::model::device::layout(&gpu, &config);
+    assert!(layout.places.iter().any(|place| place.parts.len() > 2), "nothing is split: {layout:?}");
+    let case = Case { objective: Objective::Tbrm, kappa: 1.0, calibrate: false, micro_batch_tokens: 17 };
+    check_gradients(&gpu, &config, &case);
+}
+
+/// Losses and the final weights of ten optimizer steps, clip and decay included.
+#[test]
+fn ten_steps_match_the_twin() {
+    let gpu = gpu();
+    let config = plain();
+    let mut data = trajectories(&LENGTHS, config.vocab_size, 11);
+    data.iter_mut().for_each(|t| t.weight = 1.0);
+    let start = weights(&config, 7);
+    let train = TrainConfig {
+        beta: 0.5,
+        learning_rate: 3e-3,
+        weight_decay: 0.05,
+        grad_clip: 5.0,
+        calibrate: Calibrate::VRef,
+        steps: 10,
+        batch: 4,
+        shuffle: false,
+        micro_batch_tokens: 24,
+        checkpoint_every: 0,
+        ..TrainConfig::default()
+    };
+    let begin = Start {
+        model: model(&gpu, &config, &start),
+        data: data.clone(),
+        eval: Vec::new(),
+        key: String::new(),
+        reference: None,
+        resume: None,
+    };
+    let mut trainer = Trainer::new(&gpu, &train, begin).unwrap();
+    let mut losses = Vec::new();
+    while let Some(event) = pollster::block_on(trainer.next()).unwrap() {
+        if let Event::Step(metrics) = event {
+            losses.push((metrics.loss as f32, metrics.grad_norm as f32));
+        }
+    }
+    let (expected, params) = twin_steps(&config, &train, &data, twin_params(&start));
+    let (loss, norm): (Vec<f32>, Vec<f32>) = losses.into_iter().unzip();
+    let (twin_loss, twin_norm): (Vec<f64>, Vec<f64>) = expected.into_iter().unzip();
+    close("loss", &loss, &twin_loss, 1e-4, 2e-3);
+    close("grad_norm", &norm, &twin_norm, 1e-4, 2e-3);
+    assert!(twin_norm.iter().any(|&n| n > train.grad_clip), "nothing was clipped: {twin_norm:?}");
+    let model = trainer.model().clone();
+    let after = pollster::block_on(model.read(&gpu, &model.weights)).unwrap();
+    for (spec, got) in model.specs.iter().zip(&after) {
+        // Adam divides by the gradient's own size: where that is rounding noise, a step may differ by its length.
+        close(&spec.name, got, &params[&spec.name], 2e-3, 1e-3);
+    }
+}
+
+fn twin_steps(
+    config: &ModelConfig,
+    train: &TrainConfig,
+    data: &[Trajectory],
+    mut params: Params,
+) -> (Vec<(f64, f64)>, Params) {
+    let twin = twin_config(config);
+    let whole = twin_batch(data);
+    let blank = records(data);
+    let settings = |weight_sum| Settings {
+        objective: TwinObjective::Tbrm,
+        beta: train.beta,
+        logit_scale: 1.0,
+        calibrate: true,
+        weight_sum,
+    };
+    let first = loss_and_grads(&twin, &params, &whole, &blank, &settings(1.0));
+    let logp: Vec<f64> = first.stats.chosen.iter().zip(&first.stats.lse).map(|(c, l)| c - l).collect();
+    let v1 = first.outcome.v1;
+    let mut state = adamw::State::default();
+    let update = adamw::Settings {
+        lr: train.learning_rate,
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay: train.weight_decay,
+        grad_clip: Some(train.grad_clip),
+    };
+    let losses = (0..train.steps as usize).map(|step| {
+        let members: Vec<usize> = (0..train.batch).map(|i| (step * train.batch + i) % data.len()).collect();
+        let chosen: Vec<Trajectory> = members.iter().map(|&i| data[i].clone()).collect();
+        let rows = |i: usize| whole.traj_start[i] as usize..whole.traj_start[i + 1] as usize;
+        let records = Records {
+            ref_logp: members.iter().flat_map(|&i| logp[rows(i)].to_vec()).collect(),
+            ref_v1: members.iter().map(|&i| v1[i]).collect(),
+            reward: members.iter().map(|&i| blank.reward[i]).collect(),
+            weight: vec![1.0; members.len()],
+        };
+        let step =
+            loss_and_grads(&twin, &params, &twin_batch(&chosen), &records, &settings(members.len() as f64));
+        let applied = adamw::step(&mut params, &step.grads, step.loss, &mut state, &update);
+        (step.loss, applied.grad_norm)
+    });
+    let losses = losses.collect();
+    (losses, params)
+}
