@@ -488,19 +488,11 @@ fn check_data(config: &TrainConfig, data: &[Trajectory]) -> Result<()> {
             "give a file with at least one record",
         ));
     }
-    if config.objective.needs_reward() {
-        if let Some(bad) = data.iter().find(|t| t.reward.is_none()) {
-            let what = format!(
-                "line {}: the record has no reward, which {} needs",
-                bad.line,
-                config.objective.name()
-            );
-            return Err(Error::new(
-                ErrorKind::Data,
-                what,
-                "add a reward to it, or train with --objective sft",
-            ));
-        }
+    let unlabelled = data.iter().find(|t| t.reward.is_none());
+    if let (true, Some(bad)) = (config.objective.needs_reward(), unlabelled) {
+        let what =
+            format!("line {}: the record has no reward, which {} needs", bad.line, config.objective.name());
+        return Err(Error::new(ErrorKind::Data, what, "add a reward to it, or train with --objective sft"));
     }
     Ok(())
 }
