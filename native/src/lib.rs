@@ -8,7 +8,6 @@ pub mod commands;
 pub mod dataset;
 pub mod exit;
 pub mod interrupt;
-pub mod kernels;
 pub mod model_dir;
 pub mod progress;
 pub mod report;
@@ -16,3 +15,4 @@ pub mod store;
 pub mod tensorboard;
 #[cfg(test)]
 mod testing;
+pub mod tuning;

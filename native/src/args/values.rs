@@ -135,6 +135,17 @@ pub enum LogFormat {
     Trl,
 }
 
+impl From<LogFormat> for tbrm_core::data::convert::Kind {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Gsm8kSolutions => Self::Gsm8kSolutions,
+            LogFormat::Gsm8k => Self::Gsm8k,
+            LogFormat::OpenaiChat => Self::OpenaiChat,
+            LogFormat::Trl => Self::Trl,
+        }
+    }
+}
+
 /// `--tokenizer` of `init`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenizerSource {

@@ -22,10 +22,10 @@ use crate::args::{Common, TrainArgs};
 use crate::dataset::Dataset;
 use crate::exit::{Failure, Outcome};
 use crate::interrupt;
-use crate::kernels;
 use crate::model_dir::{ModelDir, Weights};
 use crate::progress::{Progress, step_message};
 use crate::store::{OpenRun, RunDir, read_file, write_file};
+use crate::tuning;
 
 const REFERENCE: &str = "reference.safetensors";
 const CONFIG: &str = "config.json";
@@ -110,9 +110,9 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Outcome, Failure>
         let model = weights.load(&gpu, &inputs.model.config, inputs.longest())?;
         let forecast = Forecast::measure(&gpu, &config, model, inputs, &estimate)?;
         if common.json {
-            println!("{}", forecast.json(&config, &estimate));
+            super::print(&format!("{}\n", forecast.json(&config, &estimate)))?;
         } else {
-            println!("{}", forecast.describe());
+            super::print(&format!("{}\n", forecast.describe()))?;
         }
         return Ok(Outcome::Done);
     }
@@ -151,7 +151,7 @@ impl Run<'_> {
             && state.step >= self.config.steps
             && dir.join("model").exists()
         {
-            return Ok(self.finish(&dir, state.step, None));
+            return self.finish(&dir, state.step, None);
         }
         let model = match (fresh, &newest) {
             (Some(model), _) => model,
@@ -164,7 +164,7 @@ impl Run<'_> {
         let state = resume.as_ref().map(|(state, _)| state.clone());
         let variants = match &state {
             Some(_) => None,
-            None => kernels::choose(&self.gpu, &self.config, &model, &data.trajectories)?,
+            None => Some(tuning::variants(&self.gpu, &self.config, &model, &data.trajectories)?),
         };
         let start = Start {
             model,
@@ -260,7 +260,7 @@ impl Run<'_> {
         let complete = result?;
         let last = last?;
         if complete {
-            return Ok(self.finish(dir, self.config.steps, last));
+            return self.finish(dir, self.config.steps, last);
         }
         let saved = saved.map_or_else(
             || "nothing was trained yet".to_owned(),
@@ -270,19 +270,16 @@ impl Run<'_> {
     }
 
     /// Says where the model is.
-    fn finish(&self, dir: &RunDir, step: u64, metrics: Option<Value>) -> Outcome {
+    fn finish(&self, dir: &RunDir, step: u64, metrics: Option<Value>) -> Result<Outcome, Failure> {
         let model = dir.join("model");
-        if self.common.json {
-            println!("{}", json!({"run": dir.path(), "model": model, "steps": step, "metrics": metrics}));
+        let text = if self.common.json {
+            json!({"run": dir.path(), "model": model, "steps": step, "metrics": metrics}).to_string()
         } else {
             let already = if metrics.is_none() { "finished already: " } else { "" };
-            println!(
-                "{already}model in {}, report in {}",
-                model.display(),
-                dir.join("report.html").display()
-            );
-        }
-        Outcome::Done
+            format!("{already}model in {}, report in {}", model.display(), dir.join("report.html").display())
+        };
+        super::print(&format!("{text}\n"))?;
+        Ok(Outcome::Done)
     }
 
     /// Writes what `--profile` measured, once enough steps are.

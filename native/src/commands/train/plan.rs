@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tbrm_core::train::{Estimate, Reference, Start};
-use tbrm_core::{Event, Gpu, Model, Result, TrainConfig, Trainer};
+use tbrm_core::{Event, Gpu, Model, TrainConfig, Trainer};
 
 use super::Inputs;
-use crate::kernels;
+use crate::exit::Failure;
 use crate::progress::duration;
+use crate::tuning;
 
 /// Steps that a dry run measures, after one that compiles the kernels.
 const MEASURED: usize = 3;
@@ -88,10 +89,10 @@ impl Forecast {
         model: Model,
         inputs: Inputs,
         estimate: &Estimate,
-    ) -> Result<Forecast> {
+    ) -> Result<Forecast, Failure> {
         let lengths: Vec<usize> = inputs.all().map(|t| t.num_actions()).collect();
         let scored: usize = inputs.all().map(|t| t.tokens.len()).sum();
-        let variants = kernels::choose(gpu, config, &model, &inputs.data.trajectories)?;
+        let variants = Some(tuning::variants(gpu, config, &model, &inputs.data.trajectories)?);
         let start = Start {
             model,
             data: inputs.data.trajectories,
