@@ -6,6 +6,7 @@
 pub mod args;
 pub mod commands;
 pub mod exit;
+pub mod model_dir;
 pub mod progress;
 pub mod report;
 pub mod store;

@@ -30,7 +30,7 @@ impl Variants {
     pub fn table(caps: &Caps, head_dim: usize) -> Variants {
         let attention = attention_variant(caps, head_dim);
         if caps.software {
-            let (scalar, vec4) = if lanes_of_eight(caps) {
+            let (scalar, vec4) = if caps.subgroups_of_eight() {
                 (matmul::Variant::LaneSg, matmul::Variant::LaneSgVec4)
             } else {
                 (matmul::Variant::Lane, matmul::Variant::LaneVec4)
@@ -74,15 +74,10 @@ fn attention_variant(caps: &Caps, head_dim: usize) -> attention::Variant {
     match (caps.software, head_dim.is_multiple_of(4)) {
         (true, false) => A::LaneAny,
         (false, false) => A::TileAny,
-        (true, true) if lanes_of_eight(caps) => {
+        (true, true) if caps.subgroups_of_eight() => {
             [A::LaneSgD16, A::LaneSgD32, A::LaneSgD64, A::LaneSgD128][width]
         }
         (true, true) => [A::LaneD16, A::LaneD32, A::LaneD64, A::LaneD128][width],
         (false, true) => [A::TileD32, A::TileD32, A::TileD64, A::TileD128][width],
     }
-}
-
-/// The subgroup kernels for software adapters are written for the width of lavapipe's registers.
-fn lanes_of_eight(caps: &Caps) -> bool {
-    caps.subgroups && caps.subgroup_size == 8
 }
