@@ -6,6 +6,7 @@ mod devices;
 mod init;
 mod logs;
 mod score;
+mod train;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -36,6 +37,7 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Score(args) => score::run(args, common),
         Command::Logs(command) => logs::run(command, common),
         Command::Bench(args) => bench::run(args, common),
+        Command::Train(args) => train::run(args, common),
         _ => unreachable!("every command above"),
     }
 }

@@ -8,8 +8,8 @@ use crate::{Error, ErrorKind, Result};
 /// The fields of a JSONL corpus that hold text; all others are numbers, names and the like.
 const FIELDS: [&str; 7] = ["prompt", "completion", "chosen", "rejected", "question", "answer", "text"];
 
-/// The texts of a corpus. A file whose name ends in `.jsonl` gives those of its [`FIELDS`], messages included; any
-/// other is plain text and gives its lines, line ends included.
+/// The texts of a corpus. A file whose name ends in `.jsonl` gives those of its prompts, completions and other
+/// fields that hold text, messages included; any other is plain text and gives its lines, line ends included.
 ///
 /// # Errors
 /// [`ErrorKind::Data`] names the line that is not UTF-8, not JSON, or has none of the fields.

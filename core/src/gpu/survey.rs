@@ -96,7 +96,7 @@ fn unlocks(caps: &Caps) -> Vec<Unlock> {
         unlock("subgroups", caps.subgroups, subgroups),
         unlock("f16", caps.f16, "unused: all kernels compute in f32"),
         unlock("timestamps", caps.timestamps, timestamps),
-        unlock("pipeline cache", caps.pipeline_cache, "compiled kernels can outlive the process"),
+        unlock("pipeline cache", caps.pipeline_cache, "unused: the driver alone keeps compiled kernels"),
     ]
 }
 

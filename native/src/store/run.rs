@@ -56,18 +56,18 @@ pub struct Checkpoint {
 }
 
 impl RunDir {
-    /// Opens the run directory at `path`, making it where it is missing.
+    /// Whether there is a run at `path`.
+    pub fn exists(path: &Path) -> bool {
+        path.join(MARKER).exists()
+    }
+
+    /// Whether [`RunDir::open`] would refuse what is at `path`; nothing is written.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when it holds a run and `how` is [`OpenRun::New`], when it holds something else, or when
-    /// another process writes it; [`ErrorKind::Store`].
-    pub fn open(path: impl Into<PathBuf>, how: OpenRun) -> Result<Self> {
-        let path = path.into();
-        let failed = |error| store_error("cannot open the run directory", &path, &error);
-        fs::create_dir_all(&path).map_err(failed)?;
-        let empty = fs::read_dir(&path).map_err(failed)?.next().is_none();
-        let marker = path.join(MARKER);
-        if !empty && !marker.exists() {
+    /// As [`RunDir::open`], but for another process that writes it.
+    pub fn check(path: &Path, how: OpenRun) -> Result<()> {
+        let empty = list(path)?.is_empty();
+        if !empty && !RunDir::exists(path) {
             return Err(Error::new(
                 ErrorKind::Config,
                 format!("{}: holds files that no run wrote", path.display()),
@@ -81,6 +81,20 @@ impl RunDir {
                 "`--resume` goes on with it, `--overwrite` replaces it, another `--out` leaves it alone",
             ));
         }
+        Ok(())
+    }
+
+    /// Opens the run directory at `path`, making it where it is missing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when it holds a run and `how` is [`OpenRun::New`], when it holds something else, or when
+    /// another process writes it; [`ErrorKind::Store`].
+    pub fn open(path: impl Into<PathBuf>, how: OpenRun) -> Result<Self> {
+        let path = path.into();
+        let failed = |error| store_error("cannot open the run directory", &path, &error);
+        fs::create_dir_all(&path).map_err(failed)?;
+        RunDir::check(&path, how)?;
+        let marker = path.join(MARKER);
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).open(&marker).map_err(failed)?;
         match lock.try_lock() {
