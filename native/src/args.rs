@@ -104,15 +104,16 @@ pub struct InitArgs {
     /// The model's shape: a Hugging Face config.json (its vocabulary size becomes the tokenizer's)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// `bytes`, a tokenizer.json, or `train:CORPUS` for a byte-level BPE of that text
+    /// `bytes`, a tokenizer.json, or `train:CORPUS` for a byte-level BPE of that text (of the prompts and completions in
+    /// a .jsonl)
     #[arg(long, value_name = "bytes|FILE|train:CORPUS")]
     pub tokenizer: TokenizerSource,
-    /// Entries of the tokenizer that is trained
+    /// Entries of the tokenizer that is trained (default: 2048)
     #[arg(long, value_name = "N", value_parser = positive_count)]
     pub vocab_size: Option<usize>,
-    /// The longest sequence, in tokens
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = positive_count)]
-    pub max_positions: usize,
+    /// The longest sequence, in tokens (default: the config's, or 1024 for a preset)
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub max_positions: Option<usize>,
     /// The model directory to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -289,7 +290,7 @@ pub struct ScoreArgs {
     /// What is subtracted from V_1, as in training
     #[arg(long, value_enum, default_value_t)]
     pub calibrate: Calibrate,
-    /// The most tokens on the GPU at once (default: what fits its memory)
+    /// The most tokens on the GPU at once (default: 8192, on a processor 2048, and always the longest record)
     #[arg(long, value_name = "N", value_parser = positive_count)]
     pub micro_batch_tokens: Option<usize>,
     /// Where the scores go, one record a line

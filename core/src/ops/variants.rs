@@ -35,7 +35,7 @@ impl Variants {
     pub fn table(caps: &Caps, head_dim: usize) -> Variants {
         let attention = attention_variant(caps, head_dim);
         if caps.software {
-            let (scalar, vec4) = if lanes_of_eight(caps) {
+            let (scalar, vec4) = if caps.subgroups_of_eight() {
                 (matmul::Variant::LaneSg, matmul::Variant::LaneSgVec4)
             } else {
                 (matmul::Variant::Lane, matmul::Variant::LaneVec4)
@@ -149,7 +149,7 @@ fn attention_variant(caps: &Caps, head_dim: usize) -> attention::Variant {
     match (caps.software, head_dim.is_multiple_of(4)) {
         (true, false) => A::LaneAny,
         (false, false) => A::TileAny,
-        (true, true) if lanes_of_eight(caps) => {
+        (true, true) if caps.subgroups_of_eight() => {
             [A::LaneSgD16, A::LaneSgD32, A::LaneSgD64, A::LaneSgD128][width]
         }
         (true, true) => [A::LaneD16, A::LaneD32, A::LaneD64, A::LaneD128][width],
@@ -165,17 +165,11 @@ fn cache_variant(caps: &Caps, head_dim: usize) -> cache::Variant {
         (false, d) if !d.is_multiple_of(4) => C::Tile,
         (true, 0..=16) => C::LaneD16,
         (true, 17..=32) => C::LaneD32,
-        (true, 33..=64) => C::LaneD64,
-        (true, _) => C::LaneD128,
+        (true, _) => C::LaneVec4,
         (false, 0..=32) => C::TileD32,
         (false, 33..=64) => C::TileD64,
         (false, _) => C::TileD128,
     }
-}
-
-/// The subgroup kernels for software adapters are written for the width of lavapipe's registers.
-fn lanes_of_eight(caps: &Caps) -> bool {
-    caps.subgroups && caps.subgroup_size == 8
 }
 
 #[cfg(test)]

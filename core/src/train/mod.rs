@@ -13,6 +13,7 @@ mod optimizer;
 pub mod reference;
 pub mod sample;
 pub mod schedule;
+pub mod score;
 #[cfg(test)]
 mod tests;
 mod trainer;

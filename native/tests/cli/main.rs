@@ -1,0 +1,7 @@
+//! The command, run as a process: what it prints, what it writes, and how it ends.
+
+mod devices;
+mod init;
+mod logs;
+mod score;
+mod support;
