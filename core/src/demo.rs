@@ -217,6 +217,7 @@ impl Demo {
                 eval: if stage == Stage::Tbrm { self.eval.clone() } else { Vec::new() },
                 key: String::new(),
                 reference: None,
+                variants: None,
                 resume: None,
             };
             let mut seconds = -now();
