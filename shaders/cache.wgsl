@@ -2,18 +2,17 @@
 // row; nothing but the cache itself is stored. The order of a row's sums depends on its length alone, so what a
 // sequence gets does not depend on the batch it is in.
 
-// Variants are sized by head: D <= 4 QUADS, and D a multiple of 4 where rows are vec4. The sizes of a GPU and of a
-// software adapter differ in the workgroup alone.
+// Variants are sized by head: D <= 4 QUADS, and D a multiple of 4 where rows are VEC4. With UNROLL a head's loops have a
+// constant length, so that it stays in registers, which takes software adapters long to compile where it is large.
 
 #variant tile WG=64u QUADS=32u
-#variant tile_d32 VEC4 WG=64u QUADS=8u
-#variant tile_d64 VEC4 WG=64u QUADS=16u
-#variant tile_d128 VEC4 WG=64u QUADS=32u
+#variant tile_d32 VEC4 UNROLL WG=64u QUADS=8u
+#variant tile_d64 VEC4 UNROLL WG=64u QUADS=16u
+#variant tile_d128 VEC4 UNROLL WG=64u QUADS=32u
 #variant lane WG=8u QUADS=32u
-#variant lane_d16 VEC4 WG=8u QUADS=4u
-#variant lane_d32 VEC4 WG=8u QUADS=8u
-#variant lane_d64 VEC4 WG=8u QUADS=16u
-#variant lane_d128 VEC4 WG=8u QUADS=32u
+#variant lane_d16 VEC4 UNROLL WG=8u QUADS=4u
+#variant lane_d32 VEC4 UNROLL WG=8u QUADS=8u
+#variant lane_vec4 VEC4 WG=8u QUADS=32u
 #import shared/grid
 
 // The slot of a padding row: nothing is written for it.
@@ -96,6 +95,11 @@ fn cache_attend(
     }
     let head = i % p.heads;
     let size = p.head_dim / WIDTH;
+#if UNROLL
+    let loads = LOADS;
+#else
+    let loads = size;
+#endif
     let width = p.kv_heads * size;
     let q0 = (row * (p.heads + 2u * p.kv_heads) + head) * size;
     let kv0 = slot[row] * p.capacity * width + head / (p.heads / p.kv_heads) * size;
@@ -103,7 +107,7 @@ fn cache_attend(
     let last = min(position[row], p.capacity - 1u);
     var q: array<Quad, LOADS>;
     var acc: array<Quad, LOADS>;
-    for (var d = 0u; d < LOADS; d++) {
+    for (var d = 0u; d < loads; d++) {
         q[d] = select(Quad(), scale * qkv[q0 + min(d, size - 1u)], d < size);
         acc[d] = Quad();
     }
@@ -112,7 +116,7 @@ fn cache_attend(
     for (var t = 0u; t <= last; t += 4u) {
         let at = kv0 + min(t + vec4(0u, 1u, 2u, 3u), vec4(last)) * width;
         var score = vec4(0.0);
-        for (var d = 0u; d < LOADS; d++) {
+        for (var d = 0u; d < loads; d++) {
             let c = min(d, size - 1u);
             score += vec4(
                 inner(q[d], keys[at.x + c]),
@@ -126,7 +130,7 @@ fn cache_attend(
         let weight = select(vec4(0.0), exp(score - higher), t + vec4(0u, 1u, 2u, 3u) <= vec4(last));
         top = higher;
         sum = sum * keep + (weight.x + weight.y + weight.z + weight.w);
-        for (var d = 0u; d < LOADS; d++) {
+        for (var d = 0u; d < loads; d++) {
             let c = min(d, size - 1u);
             acc[d] = acc[d] * keep
                 + (weight.x * values[at.x + c] + weight.y * values[at.y + c])

@@ -93,6 +93,9 @@ pub struct DemoArgs {
     /// Replace what an earlier run wrote there
     #[arg(long)]
     pub overwrite: bool,
+    /// Tell the story in seconds, without learning the task: for tests
+    #[arg(long, hide = true)]
+    pub short: bool,
 }
 
 /// Options of `init`.

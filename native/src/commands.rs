@@ -1,6 +1,7 @@
 //! One file per command: arguments in, events to screen and files.
 
 mod bench;
+mod demo;
 mod devices;
 mod init;
 mod logs;
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Outcome, Failure> {
     let common = &cli.common;
     match &cli.command {
+        Command::Demo(args) => demo::run(args, common),
         Command::Devices => devices::run(common),
         Command::Init(args) => init::run(args, common),
         Command::Score(args) => score::run(args, common),

@@ -46,7 +46,7 @@ impl Variants {
                 attention,
                 head: HeadVariants { scalar: head::Variant::Lane, vec4: head::Variant::LaneVec4 },
                 adamw: adamw::Variant::Lane,
-                cache: cache::Variant::Lane,
+                cache: cache_variant(caps, head_dim),
                 sample: sample::Variant::Lane,
             }
         } else {
@@ -60,7 +60,7 @@ impl Variants {
                 attention,
                 head: HeadVariants { scalar: head::Variant::Tile, vec4: head::Variant::TileVec4 },
                 adamw: adamw::Variant::Tile,
-                cache: cache::Variant::Tile,
+                cache: cache_variant(caps, head_dim),
                 sample: sample::Variant::Tile,
             }
         }
@@ -154,6 +154,21 @@ fn attention_variant(caps: &Caps, head_dim: usize) -> attention::Variant {
         }
         (true, true) => [A::LaneD16, A::LaneD32, A::LaneD64, A::LaneD128][width],
         (false, true) => [A::TileD32, A::TileD32, A::TileD64, A::TileD128][width],
+    }
+}
+
+/// As [`attention_variant`].
+fn cache_variant(caps: &Caps, head_dim: usize) -> cache::Variant {
+    use cache::Variant as C;
+    match (caps.software, head_dim) {
+        (true, d) if !d.is_multiple_of(4) => C::Lane,
+        (false, d) if !d.is_multiple_of(4) => C::Tile,
+        (true, 0..=16) => C::LaneD16,
+        (true, 17..=32) => C::LaneD32,
+        (true, _) => C::LaneVec4,
+        (false, 0..=32) => C::TileD32,
+        (false, 33..=64) => C::TileD64,
+        (false, _) => C::TileD128,
     }
 }
 

@@ -2,8 +2,7 @@
 
 use tbrm_core::gpu::GpuOptions;
 use tbrm_core::gpu::kernels::{
-    adamw as adamw_k, cache as cache_k, head as head_k, matmul as matmul_k, norm as norm_k,
-    sample as sample_k,
+    adamw as adamw_k, head as head_k, matmul as matmul_k, norm as norm_k, sample as sample_k,
 };
 use tbrm_core::reference::Heads;
 use tbrm_core::reference::objective::Objective;
@@ -37,7 +36,7 @@ fn the_guaranteed_limits_suffice() {
     for variant in able::<adamw_k::AdamwNorm<'_>>(gpu, adamw_k::Variant::ALL) {
         adamw::check(gpu, variant, &[5000, 31], 0.5, 2);
     }
-    for variant in able::<cache_k::CacheAttend<'_>>(gpu, cache_k::Variant::ALL) {
+    for variant in cache::fitting(gpu, heads) {
         cache::check(gpu, variant, heads, &[(3, 5), (1, 2)]);
     }
     for variant in able::<sample_k::SampleNext<'_>>(gpu, sample_k::Variant::ALL) {

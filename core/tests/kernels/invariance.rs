@@ -3,7 +3,6 @@
 use tbrm_core::gpu::kernels::attention::{
     self as attention_k, AttentionBwdDelta, AttentionBwdKv, AttentionBwdQ, AttentionFwd,
 };
-use tbrm_core::gpu::kernels::cache::{self as cache_k, CacheAttend};
 use tbrm_core::gpu::kernels::head::{self as head_k, HeadBwd, HeadParams, HeadStats};
 use tbrm_core::gpu::kernels::matmul::{self as matmul_k, MatmulNt};
 use tbrm_core::gpu::kernels::norm::{self as norm_k, NormBwdW, NormBwdX, NormFwd, NormParams};
@@ -157,7 +156,7 @@ fn a_decoded_token_does_not_know_its_batch() {
         let data = if of == "mine" { &sequence } else { &others };
         (slot, t as u32, &data[t * width..][..width])
     };
-    for variant in able::<CacheAttend<'_>>(gpu(), cache_k::Variant::ALL) {
+    for variant in cache::fitting(gpu(), HEADS) {
         let mut bench = Bench::new(gpu(), cache::variants(gpu(), variant));
         let alone = {
             let cache = Cache::new(&bench, HEADS, 1, 9);

@@ -12,10 +12,20 @@ use super::{recover, remove_dir, store_error, write_file};
 /// Says that a directory is a run's; its lock keeps a second process out.
 const MARKER: &str = ".tbrm-run";
 
-/// Files of a run that `--overwrite` removes. Its directories are `model` and those of [`RunDir::checkpoints`] and
+/// Files of a run that `--overwrite` removes. Its directories are [`MODELS`] and those of [`RunDir::checkpoints`] and
 /// `completions`.
-const FILES: [&str; 6] =
-    ["config.json", "metrics.jsonl", "rejected.jsonl", "reference.safetensors", "report.html", "trace.json"];
+const FILES: [&str; 7] = [
+    "config.json",
+    "logs.jsonl",
+    "metrics.jsonl",
+    "rejected.jsonl",
+    "reference.safetensors",
+    "report.html",
+    "trace.json",
+];
+
+/// Model directories of a run: the final one, and the one that `demo` starts TBRM from.
+const MODELS: [&str; 2] = ["model", "warm-start"];
 
 /// How a run directory that may exist is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +136,17 @@ impl RunDir {
         self.path.join("completions").join(format!("step_{step:06}.jsonl"))
     }
 
+    /// Writes the sampled completions of `step`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`].
+    pub fn write_completions(&self, step: u64, lines: &[u8]) -> Result<()> {
+        let path = self.completions_path(step);
+        let folder = self.path.join("completions");
+        fs::create_dir_all(&folder).map_err(|error| store_error("cannot create", &folder, &error))?;
+        write_file(&path, lines)
+    }
+
     /// The published checkpoints, oldest first.
     ///
     /// # Errors
@@ -154,7 +175,7 @@ impl RunDir {
 
     /// Mends what a killed process left half-done.
     fn recover_all(&self) -> Result<()> {
-        recover(&self.path.join("model"))?;
+        MODELS.iter().try_for_each(|name| recover(&self.path.join(name)))?;
         for path in list(&self.path.join("checkpoints"))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             // `.step_000100.partial` and its like stand for `step_000100`.
@@ -174,7 +195,7 @@ impl RunDir {
             let left_by_a_kill = name.starts_with('.') && name.ends_with(".partial");
             if FILES.contains(&&*name) || name.starts_with("events.out.tfevents.") || left_by_a_kill {
                 remove_file(&path)?;
-            } else if name == "model" {
+            } else if MODELS.contains(&&*name) {
                 remove_dir(&path)?;
             }
         }
@@ -327,7 +348,9 @@ mod tests {
             fs::write(run.join(name), "ours").unwrap();
         }
         fs::write(run.join(".config.json.partial"), "ours").unwrap();
-        fs::create_dir_all(run.join("model")).unwrap();
+        for name in MODELS {
+            fs::create_dir_all(run.join(name)).unwrap();
+        }
         fs::create_dir_all(run.join("completions")).unwrap();
         fs::write(run.completions_path(3), "ours").unwrap();
         fs::write(run.join("completions/notes.txt"), "mine").unwrap();
