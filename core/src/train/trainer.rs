@@ -7,7 +7,7 @@ use super::config::{Calibrate, TrainConfig};
 use super::engine::{Engine, EngineConfig, Scored};
 use super::evaluate::evaluate;
 use super::event::Event;
-use super::flight::{Flight, Landing};
+use super::flight::{Flight, Landed, Landing};
 use super::optimizer::{Optimizer, Update};
 use super::reference::Reference;
 use super::sample::Sample;
@@ -408,20 +408,23 @@ impl Trainer {
 
     /// Waits for the oldest step's metrics.
     async fn land_one(&mut self) -> Result<()> {
-        let Some((landing, stats, grad_norm)) = self.flight.land().await? else { return Ok(()) };
+        match self.flight.land().await? {
+            Some(landed) => self.report(landed),
+            None => Ok(()),
+        }
+    }
+
+    async fn land_all(&mut self) -> Result<()> {
+        self.flight.land_all().await?.into_iter().try_for_each(|landed| self.report(landed))
+    }
+
+    fn report(&mut self, (landing, stats, grad_norm): Landed) -> Result<()> {
         self.num_tokens += landing.completion_tokens();
         let metrics = landing.metrics(&self.config, &stats, grad_norm, self.num_tokens);
         if !metrics.loss.is_finite() || !metrics.grad_norm.is_finite() {
             return Err(landing.not_finite(&stats, &metrics));
         }
         self.events.push_back(Event::Step(metrics));
-        Ok(())
-    }
-
-    async fn land_all(&mut self) -> Result<()> {
-        while !self.flight.is_empty() {
-            self.land_one().await?;
-        }
         Ok(())
     }
 

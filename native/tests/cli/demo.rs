@@ -12,7 +12,8 @@ fn the_story_leaves_a_run_and_a_table_behind() {
     assert!(lines[0].contains("held-out accuracy") && lines[1].contains("warm start"), "{stdout}");
     assert!(lines[2].contains("TBRM") && lines[2].contains('±'), "{stdout}");
 
-    let steps: Vec<Value> = place.lines("run/metrics.jsonl").iter().map(|line| line["step"].clone()).collect();
+    let steps: Vec<Value> =
+        place.lines("run/metrics.jsonl").iter().map(|line| line["step"].clone()).collect();
     assert_eq!(steps, [1, 2, 3, 4]);
     for line in place.lines("run/metrics.jsonl") {
         let evaluated = line["step"].as_u64().is_some_and(|step| step.is_multiple_of(2));
@@ -24,7 +25,10 @@ fn the_story_leaves_a_run_and_a_table_behind() {
     assert_eq!(logs.len(), 240);
     assert!(logs.iter().any(|log| log["reward"] == 1.0) && logs.iter().any(|log| log["reward"] == 0.0));
     let samples = place.lines("run/completions/step_000004.jsonl");
-    assert!(samples.iter().all(|sample| sample["tokens"].as_array().is_some_and(|t| t.len() == 6)), "{samples:?}");
+    assert!(
+        samples.iter().all(|sample| sample["tokens"].as_array().is_some_and(|t| t.len() == 6)),
+        "{samples:?}"
+    );
     let report = String::from_utf8(place.read("run/report.html")).expect("UTF-8");
     assert!(report.contains("held-out problems") && report.contains("warm start"));
     let config: Value = serde_json::from_slice(&place.read("run/config.json")).expect("JSON");
