@@ -320,9 +320,6 @@ impl Trainer {
     async fn train_one(&mut self) -> Result<()> {
         self.submit_step().await?;
         self.step += 1;
-        if self.flight.is_full() {
-            self.land_one().await?;
-        }
         let due = |every: u64| every > 0 && self.step.is_multiple_of(every);
         let last = self.step == self.config.steps;
         let (reset, eval, checkpoint) = (
@@ -330,8 +327,11 @@ impl Trainer {
             due(self.config.eval_every),
             due(self.config.checkpoint_every),
         );
-        if last || !(reset || eval || checkpoint) {
+        if last {
             return Ok(());
+        }
+        if !(reset || eval || checkpoint) {
+            return if self.flight.is_full() { self.land_one().await } else { Ok(()) };
         }
         self.land_all().await?;
         if reset {

@@ -32,7 +32,7 @@ pub(super) fn run(args: &DemoArgs, common: &Common) -> Result<Outcome, Failure> 
         demo: &demo,
         model: &model,
         recorder: Recorder::new(&run, &model, &settings, &demo.config.tbrm, 1, false, None)?,
-        quiet: common.quiet || common.json,
+        quiet: common.quiet,
         stages: Vec::new(),
         progress: None,
     };
