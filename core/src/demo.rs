@@ -147,7 +147,7 @@ impl Stage {
 pub enum DemoEvent {
     /// The training of a stage said so. The samples among them are logged completions of held-out problems.
     Train(Stage, Event),
-    /// The accuracy after an optimizer step of TBRM; comes after the step's [`Event::Evaluated`].
+    /// The accuracy after an optimizer step of TBRM; comes before the step's [`Event::Evaluated`].
     Accuracy {
         /// Optimizer steps of TBRM.
         step: u64,
@@ -216,6 +216,7 @@ impl Demo {
                 data: self.data.clone(),
                 eval: if stage == Stage::Tbrm { self.eval.clone() } else { Vec::new() },
                 key: String::new(),
+                variants: None,
                 reference: None,
                 variants: None,
                 resume: None,
@@ -227,13 +228,13 @@ impl Demo {
                     Event::Evaluated(evaluation) => Some(evaluation.step),
                     _ => None,
                 };
-                tell(DemoEvent::Train(stage, event))?;
                 if let Some(step) = evaluated {
                     seconds += now();
                     let accuracy = self.accuracy(&mut rollout).await?;
                     tell(DemoEvent::Accuracy { step, accuracy })?;
                     seconds -= now();
                 }
+                tell(DemoEvent::Train(stage, event))?;
             }
             seconds += now();
             let accuracy = self.accuracy(&mut rollout).await?;
@@ -289,3 +290,6 @@ fn encode(encoder: &Encoder<'_>, logs: &[Demonstration]) -> Result<Vec<Trajector
     };
     logs.iter().enumerate().map(one).collect()
 }
+
+#[cfg(test)]
+mod tests;

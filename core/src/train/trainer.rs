@@ -7,7 +7,7 @@ use super::config::{Calibrate, TrainConfig};
 use super::engine::{Engine, EngineConfig, Scored};
 use super::evaluate::evaluate;
 use super::event::Event;
-use super::flight::{Flight, Landing};
+use super::flight::{Flight, Landed, Landing};
 use super::optimizer::{Optimizer, Update};
 use super::reference::Reference;
 use super::sample::Sample;
@@ -320,9 +320,6 @@ impl Trainer {
     async fn train_one(&mut self) -> Result<()> {
         self.submit_step().await?;
         self.step += 1;
-        if self.flight.is_full() {
-            self.land_one().await?;
-        }
         let due = |every: u64| every > 0 && self.step.is_multiple_of(every);
         let last = self.step == self.config.steps;
         let (reset, eval, checkpoint) = (
@@ -330,8 +327,11 @@ impl Trainer {
             due(self.config.eval_every),
             due(self.config.checkpoint_every),
         );
-        if last || !(reset || eval || checkpoint) {
+        if last {
             return Ok(());
+        }
+        if !(reset || eval || checkpoint) {
+            return if self.flight.is_full() { self.land_one().await } else { Ok(()) };
         }
         self.land_all().await?;
         if reset {
@@ -408,20 +408,23 @@ impl Trainer {
 
     /// Waits for the oldest step's metrics.
     async fn land_one(&mut self) -> Result<()> {
-        let Some((landing, stats, grad_norm)) = self.flight.land().await? else { return Ok(()) };
+        match self.flight.land().await? {
+            Some(landed) => self.report(landed),
+            None => Ok(()),
+        }
+    }
+
+    async fn land_all(&mut self) -> Result<()> {
+        self.flight.land_all().await?.into_iter().try_for_each(|landed| self.report(landed))
+    }
+
+    fn report(&mut self, (landing, stats, grad_norm): Landed) -> Result<()> {
         self.num_tokens += landing.completion_tokens();
         let metrics = landing.metrics(&self.config, &stats, grad_norm, self.num_tokens);
         if !metrics.loss.is_finite() || !metrics.grad_norm.is_finite() {
             return Err(landing.not_finite(&stats, &metrics));
         }
         self.events.push_back(Event::Step(metrics));
-        Ok(())
-    }
-
-    async fn land_all(&mut self) -> Result<()> {
-        while !self.flight.is_empty() {
-            self.land_one().await?;
-        }
         Ok(())
     }
 

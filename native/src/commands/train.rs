@@ -1,7 +1,6 @@
 //! `tbrm train`: from logs to a model.
 
 mod plan;
-mod record;
 mod settings;
 
 use std::path::PathBuf;
@@ -16,7 +15,6 @@ use tbrm_core::train::{Estimate, Reference, Start, State};
 use tbrm_core::{Error, ErrorKind, Event, Gpu, TrainConfig, Trainer};
 
 use self::plan::Forecast;
-use self::record::{Recorder, read_state};
 use self::settings::{config_json, reference_key, same_run, train_config};
 use crate::args::{Common, TrainArgs};
 use crate::dataset::Dataset;
@@ -24,6 +22,7 @@ use crate::exit::{Failure, Outcome};
 use crate::interrupt;
 use crate::model_dir::{ModelDir, Weights};
 use crate::progress::{Progress, step_message};
+use crate::recorder::{Recorder, read_state};
 use crate::store::{OpenRun, RunDir, read_file, write_file};
 use crate::tuning;
 
