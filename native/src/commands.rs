@@ -2,6 +2,8 @@
 
 mod bench;
 mod devices;
+mod eval;
+mod generate;
 mod init;
 mod logs;
 mod score;
@@ -31,6 +33,8 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
     match &cli.command {
         Command::Devices => devices::run(common),
         Command::Init(args) => init::run(args, common),
+        Command::Eval(args) => eval::run(args, common),
+        Command::Generate(args) => generate::run(args, common),
         Command::Score(args) => score::run(args, common),
         Command::Logs(command) => logs::run(command, common),
         Command::Bench(args) => bench::run(args, common),

@@ -1,6 +1,8 @@
 //! The command, run as a process: what it prints, what it writes, and how it ends.
 
 mod devices;
+mod eval;
+mod generate;
 mod init;
 mod logs;
 mod score;
