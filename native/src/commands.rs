@@ -1,12 +1,14 @@
 //! One file per command: arguments in, events to screen and files.
 
 mod bench;
+mod demo;
 mod devices;
 mod eval;
 mod generate;
 mod init;
 mod logs;
 mod score;
+mod train;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -31,6 +33,7 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Outcome, Failure> {
     let common = &cli.common;
     match &cli.command {
+        Command::Demo(args) => demo::run(args, common),
         Command::Devices => devices::run(common),
         Command::Init(args) => init::run(args, common),
         Command::Eval(args) => eval::run(args, common),
@@ -38,6 +41,7 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Score(args) => score::run(args, common),
         Command::Logs(command) => logs::run(command, common),
         Command::Bench(args) => bench::run(args, common),
+        Command::Train(args) => train::run(args, common),
         _ => unreachable!("every command above"),
     }
 }

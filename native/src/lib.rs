@@ -5,7 +5,9 @@
 
 pub mod args;
 pub mod commands;
+pub mod dataset;
 pub mod exit;
+pub mod interrupt;
 pub mod model_dir;
 pub mod progress;
 pub mod report;
@@ -13,3 +15,4 @@ pub mod store;
 pub mod tensorboard;
 #[cfg(test)]
 mod testing;
+pub mod tuning;

@@ -92,23 +92,7 @@ impl ModelDir {
     /// # Errors
     /// [`ErrorKind::Model`] when there are none, [`ErrorKind::Store`] when one cannot be read.
     pub fn weights(&self) -> Result<Weights> {
-        let single = self.path.join(WEIGHTS);
-        if single.exists() {
-            return Ok(Weights {
-                dir: self.path.clone(),
-                files: vec![(WEIGHTS.to_owned(), read_file(&single)?)],
-                index: None,
-            });
-        }
-        let Some(index) = text(&self.path, INDEX)? else {
-            return Err(not_a_model(format!("{}: has neither {WEIGHTS} nor {INDEX}", self.path.display())));
-        };
-        let mut files = Vec::new();
-        for name in shards(&index).map_err(|error| error.at(self.path.join(INDEX).display()))? {
-            let bytes = read_file(&self.path.join(&name))?;
-            files.push((name, bytes));
-        }
-        Ok(Weights { dir: self.path.clone(), files, index: Some(index) })
+        Weights::read(&self.path)
     }
 
     /// Writes a model directory: `weights`, the bytes of a safetensors file, beside this one's other files.
@@ -139,6 +123,27 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// Reads the weights in the directory `dir`, a model's or a checkpoint's; see [`ModelDir::weights`].
+    ///
+    /// # Errors
+    /// As [`ModelDir::weights`].
+    pub fn read(dir: &Path) -> Result<Weights> {
+        let single = dir.join(WEIGHTS);
+        if single.exists() {
+            let files = vec![(WEIGHTS.to_owned(), read_file(&single)?)];
+            return Ok(Weights { dir: dir.to_owned(), files, index: None });
+        }
+        let Some(index) = text(dir, INDEX)? else {
+            return Err(not_a_model(format!("{}: has neither {WEIGHTS} nor {INDEX}", dir.display())));
+        };
+        let mut files = Vec::new();
+        for name in shards(&index).map_err(|error| error.at(dir.join(INDEX).display()))? {
+            let bytes = read_file(&dir.join(&name))?;
+            files.push((name, bytes));
+        }
+        Ok(Weights { dir: dir.to_owned(), files, index: Some(index) })
+    }
+
     /// Puts the weights on the device, for sequences of up to `positions` tokens.
     ///
     /// # Errors

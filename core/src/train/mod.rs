@@ -19,7 +19,7 @@ mod tests;
 mod trainer;
 pub mod tune;
 
-pub use checkpoint::{Checkpoint, State};
+pub use checkpoint::{Best, Checkpoint, State};
 pub use config::{Calibrate, TrainConfig};
 pub use engine::{Engine, EngineConfig, Scored};
 pub use event::{Evaluation, Event};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::checkpoint::{Checkpoint, State, device_name, load_optimizer, save_optimizer};
+use super::checkpoint::{Best, Checkpoint, State, device_name, load_optimizer, save_optimizer};
 use super::config::{Calibrate, TrainConfig};
 use super::engine::{Engine, EngineConfig, Scored};
 use super::evaluate::evaluate;
@@ -62,6 +62,32 @@ pub struct Estimate {
     pub largest: (usize, usize),
 }
 
+impl Estimate {
+    /// Refuses a run that needs more than `available` bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] says how much it needs, and what to change.
+    pub fn check(&self, available: u64) -> Result<()> {
+        if self.total_bytes <= available {
+            return Ok(());
+        }
+        // Weights, gradients and two moments stay whatever the micro-batch's size.
+        let help = if 4 * self.weight_bytes > available {
+            "use a smaller model, or an --adapter with more memory"
+        } else {
+            "lower --micro-batch-tokens, set long records aside with --max-length and --skip-invalid, or use a smaller model"
+        };
+        let what = format!(
+            "training needs {} bytes ({} for weights, gradients and moments of {} parameters), and {available} are \
+             available",
+            self.total_bytes,
+            4 * self.weight_bytes,
+            self.params
+        );
+        Err(Error::new(ErrorKind::TooLarge, what, help))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Scoring,
@@ -86,10 +112,11 @@ pub struct Trainer {
     stopping: bool,
     step: u64,
     num_tokens: u64,
-    best: Option<f64>,
-    last_is_best: bool,
+    best: Option<Best>,
     flight: Flight,
     events: VecDeque<Event>,
+    /// What ended the run, to be told after the events before it.
+    failure: Option<Error>,
     profile: Option<Profile>,
 }
 
@@ -128,9 +155,9 @@ impl Trainer {
             step: 0,
             num_tokens: 0,
             best: None,
-            last_is_best: false,
             flight,
             events: VecDeque::new(),
+            failure: None,
             profile: None,
         };
         if let Some(reference) = start.reference.or_else(|| trainer.no_reference()) {
@@ -225,6 +252,11 @@ impl Trainer {
         &self.config
     }
 
+    /// The kernels that run, as a checkpoint's [`State::variants`] names them.
+    pub fn variants(&self) -> Names {
+        self.engine.variants.names()
+    }
+
     /// Optimizer steps submitted so far.
     pub fn steps_done(&self) -> u64 {
         self.step
@@ -240,11 +272,17 @@ impl Trainer {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
             }
-            match self.phase {
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
+            let work = match self.phase {
                 Phase::Ended => return Ok(None),
-                Phase::Scoring => self.score_some().await?,
-                Phase::Training if self.stopping || self.step >= self.config.steps => self.end().await?,
-                Phase::Training => self.train_one().await?,
+                Phase::Scoring => self.score_some().await,
+                Phase::Training if self.stopping || self.step >= self.config.steps => self.end().await,
+                Phase::Training => self.train_one().await,
+            };
+            if let Err(failure) = work {
+                (self.phase, self.failure) = (Phase::Ended, Some(failure));
             }
         }
     }
@@ -302,7 +340,8 @@ impl Trainer {
         if eval {
             self.evaluate().await?;
         }
-        if checkpoint {
+        // The best model is kept: its checkpoint cannot wait for the next one that is due.
+        if checkpoint || self.best.is_some_and(|best| best.step == self.step) {
             self.checkpoint(false).await?;
         }
         self.flight.restart_clock();
@@ -401,10 +440,9 @@ impl Trainer {
         if !held_out.is_empty() {
             let mut evaluation = evaluate(&self.config, &held_out, &now, &self.reference, first);
             evaluation.step = self.step;
-            evaluation.best = self.best.is_none_or(|best| evaluation.loss < best);
-            self.last_is_best = evaluation.best;
+            evaluation.best = self.best.is_none_or(|best| evaluation.loss < best.loss);
             if evaluation.best {
-                self.best = Some(evaluation.loss);
+                self.best = Some(Best { step: self.step, loss: evaluation.loss });
             }
             self.events.push_back(Event::Evaluated(evaluation));
         }
@@ -438,7 +476,6 @@ impl Trainer {
             model: self.engine.model.save(&self.gpu).await?,
             optimizer: save_optimizer(&self.gpu, &self.engine.model, &self.optimizer).await?,
             reference: if reset { Some(self.reference.to_bytes(&self.key)?) } else { None },
-            best: std::mem::take(&mut self.last_is_best),
             last,
         };
         self.events.push_back(Event::Checkpoint(Box::new(checkpoint)));

@@ -93,6 +93,25 @@ impl From<Calibrate> for tbrm_core::train::Calibrate {
     }
 }
 
+impl From<Truncated> for tbrm_core::data::trajectory::Truncated {
+    fn from(truncated: Truncated) -> Self {
+        match truncated {
+            Truncated::Keep => Self::Keep,
+            Truncated::Mask => Self::Mask,
+        }
+    }
+}
+
+impl From<Schedule> for tbrm_core::train::Schedule {
+    fn from(schedule: Schedule) -> Self {
+        match schedule {
+            Schedule::Constant => Self::Constant,
+            Schedule::Cosine => Self::Cosine,
+            Schedule::Linear => Self::Linear,
+        }
+    }
+}
+
 /// `--weights` of `bench`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BenchWeights {

@@ -81,7 +81,7 @@ fn score_all(
     let longest = trajectories.iter().map(|t| t.tokens.len()).max().unwrap_or(1);
     let config = engine_config(gpu.caps(), longest, args.micro_batch_tokens, args.logit_scale);
     let weights = model.weights()?.load(gpu, &model.config, longest)?;
-    let mut engine = Engine::new(gpu, weights, config)?;
+    let mut engine = Engine::new(gpu, weights, config, None)?;
     let mut progress =
         Progress::new(&format!("score by the {what}"), trajectories.len() as u64, 0, common.quiet);
     let all: Vec<&Trajectory> = trajectories.iter().collect();

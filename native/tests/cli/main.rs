@@ -1,5 +1,6 @@
 //! The command, run as a process: what it prints, what it writes, and how it ends.
 
+mod demo;
 mod devices;
 mod eval;
 mod generate;
