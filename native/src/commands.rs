@@ -42,7 +42,6 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Logs(command) => logs::run(command, common),
         Command::Bench(args) => bench::run(args, common),
         Command::Train(args) => train::run(args, common),
-        _ => unreachable!("every command above"),
     }
 }
 
