@@ -216,7 +216,6 @@ impl Demo {
                 data: self.data.clone(),
                 eval: if stage == Stage::Tbrm { self.eval.clone() } else { Vec::new() },
                 key: String::new(),
-                variants: None,
                 reference: None,
                 variants: None,
                 resume: None,
