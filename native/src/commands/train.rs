@@ -76,7 +76,7 @@ impl Inputs {
             return Err(Error::new(ErrorKind::TooLarge, what, help).into());
         }
         let (model, data) = (&self.model.config, &self.data.trajectories);
-        let estimate = Trainer::estimate(gpu, config, model, self.longest(), data)?;
+        let estimate = Estimate::of_run(gpu, config, model, self.longest(), data)?;
         if let Some(available) = plan::available(gpu) {
             estimate.check(available)?;
         }
