@@ -128,7 +128,8 @@ fn greedy_takes_the_most_likely_token_of_the_packed_forward() {
         .into_iter()
         .map(|prompt| Prompt { max_new: 6 + 5 * prompt.stream as usize, ..prompt })
         .collect();
-    let completions = generate(&mut rollout(&gpu, &model, config(4, Sampling::GREEDY)), &prompts);
+    let endless = RolloutConfig { stops: Vec::new(), ..config(4, Sampling::GREEDY) };
+    let completions = generate(&mut rollout(&gpu, &model, endless), &prompts);
     let mut seen = std::collections::BTreeSet::new();
     for (prompt, completion) in prompts.iter().zip(&completions) {
         for (i, &token) in completion.tokens.iter().enumerate() {
