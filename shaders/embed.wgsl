@@ -1,10 +1,11 @@
 // Token embedding. Forward gathers rows of the table. Backward sums, per distinct token, the gradients of its
 // positions: the host sorts the positions by token, so no atomics are needed and the order of the sum is fixed.
-// The table may be split by rows (a large vocabulary): a dispatch handles the rows row0 .. row0 + rows.
+// A workgroup has a position, or a distinct token. The table may be split by rows (a large vocabulary): a dispatch
+// handles the rows row0 .. row0 + rows.
 
 #import shared/grid
 
-const WG: u32 = 64u;
+const WG: u32 = 32u;
 
 struct EmbedParams {
     positions: u32, // T
@@ -31,15 +32,17 @@ fn embed_fwd(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let i = group_index(wid, nwg) * WG + lid;
-    if i >= p.positions * p.cols {
+    let t = group_index(wid, nwg);
+    if t >= p.positions {
         return;
     }
-    let row = tokens[i / p.cols];
+    let row = tokens[t];
     if row < p.row0 || row >= p.row0 + p.rows {
         return;
     }
-    out[i] = w[(row - p.row0) * p.cols + i % p.cols];
+    for (var c = lid; c < p.cols; c += WG) {
+        out[t * p.cols + c] = w[(row - p.row0) * p.cols + c];
+    }
 }
 
 @compute @workgroup_size(WG)
@@ -48,21 +51,21 @@ fn embed_bwd_w(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let i = group_index(wid, nwg) * WG + lid;
-    if i >= p.positions * p.cols {
+    let u = group_index(wid, nwg);
+    if u >= p.positions {
         return;
     }
-    let u = i / p.cols;
-    let c = i % p.cols;
     let first = uniq_start[u];
     let last = uniq_start[u + 1u];
     let row = uniq[u];
     if first == last || row < p.row0 || row >= p.row0 + p.rows {
         return;
     }
-    var sum = 0.0;
-    for (var j = first; j < last; j++) {
-        sum += dout[order[j] * p.cols + c];
+    for (var c = lid; c < p.cols; c += WG) {
+        var sum = 0.0;
+        for (var j = first; j < last; j++) {
+            sum += dout[order[j] * p.cols + c];
+        }
+        dw[(row - p.row0) * p.cols + c] += sum;
     }
-    dw[(row - p.row0) * p.cols + c] += sum;
 }

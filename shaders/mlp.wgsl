@@ -1,6 +1,7 @@
 // SwiGLU between the fused gate-and-up projection and the down projection: act = silu(gate) * up, with
 // silu(g) = g * sigmoid(g). Refuses to store sigmoid(gate): the backward reads gate_up again and recomputes it.
-// T tokens, F the feed-forward width; one invocation per element of act.
+// T tokens, F the feed-forward width. A workgroup has a row: dividing an index by F for every element would cost a
+// software adapter more than the exponential.
 
 #import shared/grid
 
@@ -9,7 +10,7 @@ struct MlpParams {
   cols: u32, // F
 }
 
-const WG = 64u;
+const WG = 32u;
 
 @group(0) @binding(0) var<uniform> p: MlpParams;
 @group(0) @binding(1) var<storage, read> gate_up: array<f32>; // (T, 2F) gate, then up
@@ -28,13 +29,15 @@ fn mlp_fwd(
   @builtin(num_workgroups) nwg: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let i = group_index(wid, nwg) * WG + lane;
-  if i >= p.rows * p.cols {
+  let row = group_index(wid, nwg);
+  if row >= p.rows {
     return;
   }
-  let gate = i / p.cols * 2u * p.cols + i % p.cols;
-  let g = gate_up[gate];
-  act[i] = g * sigmoid(g) * gate_up[gate + p.cols];
+  for (var c = lane; c < p.cols; c += WG) {
+    let gate = 2u * row * p.cols + c;
+    let g = gate_up[gate];
+    act[row * p.cols + c] = g * sigmoid(g) * gate_up[gate + p.cols];
+  }
 }
 
 // dgate = dact * up * silu'(gate), dup = dact * silu(gate), with silu'(g) = s + g * s * (1 - s), s = sigmoid(g)
@@ -44,13 +47,16 @@ fn mlp_bwd(
   @builtin(num_workgroups) nwg: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let i = group_index(wid, nwg) * WG + lane;
-  if i >= p.rows * p.cols {
+  let row = group_index(wid, nwg);
+  if row >= p.rows {
     return;
   }
-  let gate = i / p.cols * 2u * p.cols + i % p.cols;
-  let g = gate_up[gate];
-  let s = sigmoid(g);
-  dgate_up[gate] = dact[i] * gate_up[gate + p.cols] * (s + g * s * (1.0 - s));
-  dgate_up[gate + p.cols] = dact[i] * g * s;
+  for (var c = lane; c < p.cols; c += WG) {
+    let gate = 2u * row * p.cols + c;
+    let g = gate_up[gate];
+    let s = sigmoid(g);
+    let d = dact[row * p.cols + c];
+    dgate_up[gate] = d * gate_up[gate + p.cols] * (s + g * s * (1.0 - s));
+    dgate_up[gate + p.cols] = d * g * s;
+  }
 }

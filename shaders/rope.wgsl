@@ -4,7 +4,7 @@
 
 #import shared/grid
 
-const WG: u32 = 64u;
+const WG: u32 = 32u;
 
 struct RopeParams {
     positions: u32, // T
@@ -19,22 +19,24 @@ struct RopeParams {
 @group(0) @binding(2) var<storage, read> table: array<f32>; // (positions, D): D/2 cosines, then D/2 sines
 @group(0) @binding(3) var<storage, read_write> qkv: array<f32>; // (T, (H + 2K) * D), its gradient in the backward
 
-fn turn(i: u32, sign: f32) {
-    let half = p.head_dim / 2u;
-    let pair = i % half;
-    let head = (i / half) % p.heads;
-    let row = i / (half * p.heads);
+// A workgroup has a row, its invocations the pairs of each head in turn.
+fn turn(row: u32, lid: u32, sign: f32) {
     if row >= p.positions {
         return;
     }
-    let angle = position[row] * p.head_dim + pair;
-    let c = table[angle];
-    let s = sign * table[angle + half];
-    let at = row * p.stride + head * p.head_dim + pair;
-    let a = qkv[at];
-    let b = qkv[at + half];
-    qkv[at] = a * c - b * s;
-    qkv[at + half] = b * c + a * s;
+    let half = p.head_dim / 2u;
+    let angles = position[row] * p.head_dim;
+    for (var pair = lid; pair < half; pair += WG) {
+        let c = table[angles + pair];
+        let s = sign * table[angles + half + pair];
+        for (var head = 0u; head < p.heads; head++) {
+            let at = row * p.stride + head * p.head_dim + pair;
+            let a = qkv[at];
+            let b = qkv[at + half];
+            qkv[at] = a * c - b * s;
+            qkv[at + half] = b * c + a * s;
+        }
+    }
 }
 
 @compute @workgroup_size(WG)
@@ -43,7 +45,7 @@ fn rope_fwd(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    turn(group_index(wid, nwg) * WG + lid, 1.0);
+    turn(group_index(wid, nwg), lid, 1.0);
 }
 
 @compute @workgroup_size(WG)
@@ -52,5 +54,5 @@ fn rope_bwd(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    turn(group_index(wid, nwg) * WG + lid, -1.0);
+    turn(group_index(wid, nwg), lid, -1.0);
 }

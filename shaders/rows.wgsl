@@ -1,9 +1,9 @@
 // Picks the rows that predict completion tokens, so that only they enter the head; the backward puts their gradient
-// back into a cleared array. No row is picked twice.
+// back into a cleared array. No row is picked twice. A workgroup has a row.
 
 #import shared/grid
 
-const WG: u32 = 64u;
+const WG: u32 = 32u;
 
 struct RowsParams {
     rows: u32, // R
@@ -25,11 +25,13 @@ fn rows_fwd(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let i = group_index(wid, nwg) * WG + lid;
-    if i >= p.rows * p.cols {
+    let r = group_index(wid, nwg);
+    if r >= p.rows {
         return;
     }
-    out[i] = x[rows[i / p.cols] * p.cols + i % p.cols];
+    for (var c = lid; c < p.cols; c += WG) {
+        out[r * p.cols + c] = x[rows[r] * p.cols + c];
+    }
 }
 
 @compute @workgroup_size(WG)
@@ -38,9 +40,11 @@ fn rows_bwd(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let i = group_index(wid, nwg) * WG + lid;
-    if i >= p.rows * p.cols {
+    let r = group_index(wid, nwg);
+    if r >= p.rows {
         return;
     }
-    dx[rows[i / p.cols] * p.cols + i % p.cols] = dout[i];
+    for (var c = lid; c < p.cols; c += WG) {
+        dx[rows[r] * p.cols + c] = dout[r * p.cols + c];
+    }
 }

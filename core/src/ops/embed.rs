@@ -3,9 +3,9 @@
 use super::{Launch, Variants};
 use crate::gpu::kernels::embed::{EmbedBwdW, EmbedFwd, EmbedParams, Variant};
 
+/// A workgroup a row.
 fn launch(p: &EmbedParams) -> (Variant, usize) {
-    let words = p.positions as usize * p.cols as usize;
-    (Variant::Base, words.div_ceil(Variant::Base.consts().wg as usize))
+    (Variant::Base, p.positions as usize)
 }
 
 impl Launch for EmbedFwd<'_> {

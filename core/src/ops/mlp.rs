@@ -3,9 +3,9 @@
 use super::{Launch, Variants};
 use crate::gpu::kernels::mlp::{MlpBwd, MlpFwd, MlpParams, Variant};
 
+/// A workgroup a row.
 fn launch(p: &MlpParams) -> (Variant, usize) {
-    let words = p.rows as usize * p.cols as usize;
-    (Variant::Base, words.div_ceil(Variant::Base.consts().wg as usize))
+    (Variant::Base, p.rows as usize)
 }
 
 impl Launch for MlpFwd<'_> {

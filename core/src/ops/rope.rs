@@ -3,9 +3,9 @@
 use super::{Launch, Variants};
 use crate::gpu::kernels::rope::{RopeBwd, RopeFwd, RopeParams, Variant};
 
+/// A workgroup a row.
 fn launch(p: &RopeParams) -> (Variant, usize) {
-    let pairs = p.positions as usize * p.heads as usize * (p.head_dim / 2) as usize;
-    (Variant::Base, pairs.div_ceil(Variant::Base.consts().wg as usize))
+    (Variant::Base, p.positions as usize)
 }
 
 impl Launch for RopeFwd<'_> {

@@ -3,9 +3,9 @@
 use super::{Launch, Variants};
 use crate::gpu::kernels::rows::{RowsBwd, RowsFwd, RowsParams, Variant};
 
+/// A workgroup a row.
 fn launch(p: &RowsParams) -> (Variant, usize) {
-    let words = p.rows as usize * p.cols as usize;
-    (Variant::Base, words.div_ceil(Variant::Base.consts().wg as usize))
+    (Variant::Base, p.rows as usize)
 }
 
 impl Launch for RowsFwd<'_> {
