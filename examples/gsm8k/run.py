@@ -1,0 +1,284 @@
+#!/usr/bin/env python3
+"""TBRM from real logs: GSM8K solutions that four models wrote, right and wrong.
+
+Converts the logs, splits them by problem, warm-starts a model of about one million parameters on GSM8K's train
+split, trains it on the logged completions with the warm start as reference, and measures on held-out problems how
+well beta * rho tells right from wrong completions. Steps whose output exists are skipped: run it again to go on.
+
+    run.py path/to/grade-school-math/grade_school_math/data
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ranking
+import report
+
+HERE = Path(__file__).resolve().parent
+TRAIN, LOGS = "train.jsonl", "example_model_solutions.jsonl"
+
+# Sizes at which every step runs, for a check that the pieces fit together; its figures mean nothing.
+QUICK = dict(
+    warm_records=8, warm_batch=4, fit_problems=4, batch=4, betas=[0.05, 0.2], lengths=[1], seeds=[0], vocab_size=300
+)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    option = parser.add_argument
+    option("data", type=Path, help=f"the folder with {TRAIN} and {LOGS}")
+    option("--out", type=Path, default=Path("runs/gsm8k"), help="where everything goes (default: %(default)s)")
+    option("--tbrm", default="tbrm", help="the command (default: %(default)s, from PATH)")
+    option("--adapter", help="the adapter, as in `tbrm devices`")
+    option("--quick", action="store_true", help="a few records and steps, to see that everything works")
+    option("--vocab-size", type=int, default=2048, help="tokens of the BPE tokenizer (default: %(default)s)")
+    option("--warm-records", type=int, default=3000, help="train problems of the warm start; 0 for all (%(default)s)")
+    option("--warm-batch", type=int, default=16, help="records a step of the warm start (default: %(default)s)")
+    option("--warm-lr", type=float, default=2e-3, help="its learning rate, cosine to 0 (default: %(default)s)")
+    option("--fit-problems", type=int, default=0, help="problems to train on; 0 for all that are neither held out "
+           "nor for validation (default: %(default)s)")
+    option("--batch", type=int, default=16, help="completions a step (default: %(default)s)")
+    option("--lr", type=float, default=3e-4, help="learning rate of tbrm and sft (default: %(default)s)")
+    option("--betas", type=float, nargs="+", default=[0.02, 0.05, 0.2], help="to choose from (default: %(default)s)")
+    option("--lengths", type=int, nargs="+", default=[50, 100], help="steps to choose from, multiples of the first "
+           "(default: %(default)s)")
+    option("--seeds", type=int, nargs="+", default=[0, 1, 2], help="orders of training (default: %(default)s)")
+    if parser.parse_known_args()[0].quick:
+        parser.set_defaults(**QUICK)
+    args = parser.parse_args()
+    if any(length % args.lengths[0] for length in args.lengths) or sorted(set(args.lengths)) != args.lengths:
+        parser.error("--lengths must rise, and be multiples of the first")
+    if missing := [name for name in (TRAIN, LOGS) if not (args.data / name).is_file()]:
+        parser.error(f"{args.data} has no {' and no '.join(missing)}; see {HERE / 'README.md'}")
+    return args
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def write(path, text):
+    """Written aside and renamed: a file that exists is whole."""
+    aside = path.with_name(path.name + ".partial")
+    aside.write_text(text, encoding="utf-8")
+    aside.rename(path)
+
+
+def write_records(path, records):
+    write(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+
+
+class Experiment:
+    def __init__(self, args):
+        self.args, self.out, self.data = args, args.out, args.out / "data"
+        self.warm = self.out / "warm" / "model"
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.settings = {key: value for key, value in vars(args).items() if key not in ("data", "out", "tbrm", "adapter")}
+        saved = self.out / "settings.json"
+        if saved.exists() and json.loads(saved.read_text()) != self.settings:
+            sys.exit(f"error: {self.out} holds an experiment with other settings\nhelp: give another --out, or remove it")
+        write(saved, json.dumps(self.settings, indent=1) + "\n")
+
+    def tbrm(self, *words):
+        """Runs a command that prints one JSON object, and returns it."""
+        line = [self.args.tbrm, *map(str, words), "--json"]
+        if self.args.adapter:
+            line += ["--adapter", self.args.adapter]
+        print("$", " ".join(line), file=sys.stderr, flush=True)
+        start = time.monotonic()
+        done = subprocess.run(line, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            sys.exit(f"error: `{' '.join(line)}` ended with exit code {done.returncode}\nhelp: see its message above")
+        result = json.loads(done.stdout)
+        with open(self.out / "seconds.jsonl", "a") as log:
+            log.write(json.dumps({"command": line[1:], "seconds": time.monotonic() - start}) + "\n")
+        return result
+
+    def convert(self, source, kind):
+        records = self.data / f"{kind}.jsonl"
+        if not records.exists():
+            self.tbrm("logs", "convert", "--from", kind, self.args.data / source, "--out", records)
+        return read(records)
+
+    def prepare(self):
+        """Writes the parts that everything else reads."""
+        rng = random.Random(0)
+        demonstrations = [as_logged(record) for record in self.convert(TRAIN, "gsm8k")]
+        write_records(self.data / "corpus.jsonl", demonstrations)
+        count = self.args.warm_records or len(demonstrations)
+        write_records(self.data / "warm.jsonl", rng.sample(demonstrations, min(count, len(demonstrations))))
+        self.parts = split(self.convert(LOGS, "gsm8k-solutions"), self.args.fit_problems, rng)
+        self.parts["fit_right"] = [record for record in self.parts["fit"] if record["reward"] == 1]
+        for name, records in self.parts.items():
+            write_records(self.data / f"{name}.jsonl", records)
+
+    def check(self, model):
+        """What `tbrm logs check` counts in each part, in the model's tokens: it fails on a record that is too long."""
+        return {
+            name: self.tbrm("logs", "check", self.data / f"{name}.jsonl", "--model", model)
+            for name in ("warm", "fit", "validation", "heldout")
+        }
+
+    def train(self, run, model, records, steps, *options):
+        """Trains, or goes on training, and returns the run's directory."""
+        run = self.out / run
+        if not (run / "model").exists():
+            resume = ["--resume"] if run.exists() else []
+            every = self.args.lengths[0]
+            data = ["--model", model, "--data", self.data / f"{records}.jsonl", "--out", run]
+            self.tbrm("train", *data, *steps, "--checkpoint-every", every, "--keep", len(self.args.lengths), *options, *resume)
+        return run
+
+    def warm_start(self):
+        fresh = self.out / "fresh"
+        if not fresh.exists():
+            tokenizer = ["--tokenizer", f"train:{self.data / 'corpus.jsonl'}", "--vocab-size", self.args.vocab_size]
+            self.tbrm("init", "--config", HERE / "config.json", *tokenizer, "--out", fresh)
+        how = ["--objective", "sft", "--batch", self.args.warm_batch, "--lr", self.args.warm_lr, "--schedule", "cosine"]
+        self.train("warm", fresh, "warm", ["--epochs", 1], *how)
+
+    def fit(self, method, seed, steps, beta):
+        """Trains the warm start on the logged completions: `tbrm` on all of them, `sft` on the right ones.
+
+        Returns the run's directory; a run of this seed that went on for longer is left as it is.
+        """
+        run, records, how = f"sft-seed{seed}", "fit_right", []
+        if method == "tbrm":
+            run, records, how = f"tbrm-beta{beta:g}-seed{seed}", "fit", ["--beta", beta]
+        how = ["--objective", method, "--batch", self.args.batch, "--lr", self.args.lr, "--seed", seed, *how]
+        return self.train(run, self.warm, records, ["--steps", steps], *how)
+
+    def score(self, model, part, beta, name):
+        """(the summary of `tbrm score` against the warm start, its line for each record)."""
+        scores = self.out / "scores" / f"{part}-{name}.jsonl"
+        summary = scores.with_suffix(".summary.json")
+        if not summary.exists():
+            scores.parent.mkdir(exist_ok=True)
+            reference = [] if model == self.warm else ["--reference", self.warm]
+            what = ["--model", model, *reference, "--data", self.data / f"{part}.jsonl", "--beta", beta]
+            write(summary, json.dumps(self.tbrm("score", *what, "--out", scores)))
+        return json.loads(summary.read_text()), read(scores)
+
+    def choose(self, method, betas):
+        """The first seed's run at every beta and length, scored on the validation part; the best one comes first.
+
+        Best is the highest mean of the two AUCs: it does not depend on the beta that a model is scored with.
+        """
+        tried, most = [], self.args.lengths[-1]
+        for beta in betas:
+            run = self.fit(method, self.args.seeds[0], most, beta)
+            for steps in self.args.lengths:
+                model = run / "model" if steps == most else run / "checkpoints" / f"step_{steps:06}"
+                summary, _ = self.score(model, "validation", beta, f"{run.name}-{steps}")
+                tried.append({"beta": beta, "steps": steps, "model": model, **summary})
+        return sorted(tried, key=lambda t: -(t["auc"] + t["auc_within_prompt"]))
+
+    def measure(self, method, best, beta):
+        """Held-out scores of one model a seed, trained as `best` was."""
+        models = [best["model"]]
+        models += [self.fit(method, seed, best["steps"], best["beta"]) / "model" for seed in self.args.seeds[1:]]
+        names = [f"{method}-seed{seed}" for seed in self.args.seeds]
+        return [self.score(model, "heldout", beta, name) for model, name in zip(models, names)]
+
+    def run(self):
+        self.prepare()
+        self.warm_start()
+        checks = self.check(self.warm)
+        tbrm = self.choose("tbrm", self.args.betas)
+        beta = tbrm[0]["beta"]
+        sft = self.choose("sft", [beta])
+        scored = {
+            "warm start": [self.score(self.warm, "heldout", beta, "warm")],
+            "tbrm": self.measure("tbrm", tbrm[0], beta),
+            "sft": self.measure("sft", sft[0], beta),
+        }
+        device = json.loads((self.out / "warm" / "config.json").read_text())
+        result = {
+            "settings": self.settings,
+            "device": f"{device['adapter']}, {device['driver']}",
+            "version": device["version"],
+            "parts": {name: part_of(check) for name, check in checks.items()},
+            "tried": {"tbrm": [choice_of(t) for t in tbrm], "sft": [choice_of(t) for t in sft]},
+            "beta": beta,
+            "residual": {name: residuals(runs) for name, runs in scored.items()},
+            "auc": rankings(self.parts["heldout"], {name: [lines for _, lines in runs] for name, runs in scored.items()}),
+        }
+        write(self.out / "results.json", json.dumps(result, indent=1) + "\n")
+        write(self.out / "results.md", report.tables(result))
+        return result
+
+
+def as_logged(record):
+    """A demonstration that ends as the logged solutions do, in `A: 72`: GSM8K's own files end in `#### 72`.
+
+    Left as it is, the warm start would have learnt a final line that no logged solution has.
+    """
+    worked, mark, answer = record["completion"].rpartition("#### ")
+    return {**record, "completion": f"{worked}A: {answer}"} if mark else record
+
+
+def split(records, fit_problems, rng):
+    """The logged completions, whole problems at a time: 20% held out, 15% for validation, the others to fit."""
+    problems = {}
+    for record in records:
+        problems.setdefault(record["group"], []).append(record)
+    order = list(problems.values())
+    rng.shuffle(order)
+    heldout, validation = round(0.2 * len(order)), round(0.15 * len(order))
+    fit = order[heldout + validation :]
+    parts = {
+        "heldout": order[:heldout],
+        "validation": order[heldout : heldout + validation],
+        "fit": fit[: fit_problems or len(fit)],
+    }
+    return {name: [record for problem in part for record in problem] for name, part in parts.items()}
+
+
+def part_of(check):
+    keys = ("records", "rejected", "prompts", "prompts_with_contrast", "prompt_tokens", "completion_tokens")
+    return {**{key: check[key] for key in keys}, "reward": check["reward"]["mean"]}
+
+
+def choice_of(tried):
+    return {key: tried[key] for key in ("beta", "steps", "auc", "auc_within_prompt", "residual", "residual_rms")}
+
+
+def residuals(runs):
+    keys = ("residual", "residual_rms", "v1", "implicit_reward")
+    return {key: [summary[key] for summary, _ in runs] for key in keys}
+
+
+def rankings(records, scored):
+    """What ranks right over wrong completions, and how well: one row a ranking, each with its scorers' AUCs."""
+    problems = {}
+    for at, record in enumerate(records):
+        problems.setdefault(record["group"], []).append((at, record["reward"]))
+
+    def of(lines, score):
+        return [[(score(lines[at]), reward) for at, reward in problem] for problem in problems.values()]
+
+    def mean_logp(line):
+        return line["logp"] / line["num_tokens"]
+
+    baseline = of(scored["warm start"][0], mean_logp)
+    by = {"mean log-prob": mean_logp, "beta * rho": lambda line: line["implicit_reward"]}
+    rows = [("shorter first", "length", [of(scored["warm start"][0], lambda line: -line["num_tokens"])])]
+    rows += [("warm start", "mean log-prob", [baseline])]
+    for method in ("sft", "tbrm"):
+        rows += [(method, name, [of(lines, score) for lines in scored[method]]) for name, score in by.items()]
+    result = []
+    for name, score, scorers in rows:
+        gain_error = None if scorers == [baseline] else ranking.standard_error_of_gain(scorers, baseline)
+        result.append({"model": name, "score": score, "auc": [ranking.auc(s) for s in scorers], "gain_error": gain_error})
+    return result
+
+
+if __name__ == "__main__":
+    experiment = Experiment(arguments())
+    experiment.run()
+    print((experiment.out / "results.md").read_text())
