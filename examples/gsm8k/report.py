@@ -19,7 +19,7 @@ def tables(result):
 
 
 def parts(result):
-    head = ["part", "problems", "with right and wrong", "records", "too long", "right", "tokens of a completion: median, longest"]
+    head = ["part", "problems", "with right and wrong", "records", "too long", "right", "tokens: median, longest"]
     rows = [
         [name, p["prompts"], p["prompts_with_contrast"], p["records"], p["rejected"], f"{p['reward']:.3f}",
          f"{p['completion_tokens']['p50']}, {p['completion_tokens']['max']}"]
@@ -60,7 +60,8 @@ def aucs(result):
         return f"{mean - base[column]:+.3f} ± {row['gain_error'][column]:.3f}"
 
     base = next(row["auc"][0] for row in result["auc"] if row["model"] == "warm start")
-    head = ["held out", "ranked by", "AUC pooled", "gain over the warm start", "AUC within a problem", "gain over the warm start"]
+    over = "gain over the warm start"
+    head = ["held out", "ranked by", "AUC pooled", over, "AUC within a problem", over]
     rows = [
         [row["model"], row["score"], spread([auc[0] for auc in row["auc"]]), gain(row, 0, base),
          spread([auc[1] for auc in row["auc"]]), gain(row, 1, base)]

@@ -75,15 +75,20 @@ def write_records(path, records):
     write(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
+def fail(what, instead):
+    sys.exit(f"error: {what}\nhelp: {instead}")
+
+
 class Experiment:
     def __init__(self, args):
         self.args, self.out, self.data = args, args.out, args.out / "data"
         self.warm = self.out / "warm" / "model"
         self.data.mkdir(parents=True, exist_ok=True)
-        self.settings = {key: value for key, value in vars(args).items() if key not in ("data", "out", "tbrm", "adapter")}
+        places = ("data", "out", "tbrm", "adapter")
+        self.settings = {key: value for key, value in vars(args).items() if key not in places}
         saved = self.out / "settings.json"
         if saved.exists() and json.loads(saved.read_text()) != self.settings:
-            sys.exit(f"error: {self.out} holds an experiment with other settings\nhelp: give another --out, or remove it")
+            fail(f"{self.out} holds an experiment with other settings", "give another --out, or remove it")
         write(saved, json.dumps(self.settings, indent=1) + "\n")
 
     def tbrm(self, *words):
@@ -95,7 +100,7 @@ class Experiment:
         start = time.monotonic()
         done = subprocess.run(line, stdout=subprocess.PIPE, text=True)
         if done.returncode:
-            sys.exit(f"error: `{' '.join(line)}` ended with exit code {done.returncode}\nhelp: see its message above")
+            fail(f"`{' '.join(line)}` ended with exit code {done.returncode}", "see its message above")
         result = json.loads(done.stdout)
         with open(self.out / "seconds.jsonl", "a") as log:
             log.write(json.dumps({"command": line[1:], "seconds": time.monotonic() - start}) + "\n")
@@ -121,19 +126,22 @@ class Experiment:
 
     def check(self, model):
         """What `tbrm logs check` counts in each part, in the model's tokens: it fails on a record that is too long."""
-        return {
-            name: self.tbrm("logs", "check", self.data / f"{name}.jsonl", "--model", model)
-            for name in ("warm", "fit", "validation", "heldout")
-        }
+        counts = self.out / "checked.json"
+        if not counts.exists():
+            names = ("warm", "fit", "validation", "heldout")
+            files = {name: self.data / f"{name}.jsonl" for name in names}
+            checked = {name: self.tbrm("logs", "check", file, "--model", model) for name, file in files.items()}
+            write(counts, json.dumps(checked))
+        return json.loads(counts.read_text())
 
     def train(self, run, model, records, steps, *options):
         """Trains, or goes on training, and returns the run's directory."""
         run = self.out / run
         if not (run / "model").exists():
             resume = ["--resume"] if run.exists() else []
-            every = self.args.lengths[0]
             data = ["--model", model, "--data", self.data / f"{records}.jsonl", "--out", run]
-            self.tbrm("train", *data, *steps, "--checkpoint-every", every, "--keep", len(self.args.lengths), *options, *resume)
+            keep = ["--checkpoint-every", self.args.lengths[0], "--keep", len(self.args.lengths)]
+            self.tbrm("train", *data, *steps, *keep, *options, *resume)
         return run
 
     def warm_start(self):
@@ -208,7 +216,8 @@ class Experiment:
             "tried": {"tbrm": [choice_of(t) for t in tbrm], "sft": [choice_of(t) for t in sft]},
             "beta": beta,
             "residual": {name: residuals(runs) for name, runs in scored.items()},
-            "auc": rankings(self.parts["heldout"], {name: [lines for _, lines in runs] for name, runs in scored.items()}),
+            "auc": rankings(self.parts["heldout"], {name: [line for _, line in runs] for name, runs in scored.items()}),
+            "minutes": sum(entry["seconds"] for entry in read(self.out / "seconds.jsonl")) / 60,
         }
         write(self.out / "results.json", json.dumps(result, indent=1) + "\n")
         write(self.out / "results.md", report.tables(result))
@@ -276,11 +285,16 @@ def rankings(records, scored):
     result = []
     for name, score, scorers in rows:
         gain_error = None if scorers == [baseline] else ranking.standard_error_of_gain(scorers, baseline)
-        result.append({"model": name, "score": score, "auc": [ranking.auc(s) for s in scorers], "gain_error": gain_error})
+        aucs = [ranking.auc(scorer) for scorer in scorers]
+        result.append({"model": name, "score": score, "auc": aucs, "gain_error": gain_error})
     return result
 
 
 if __name__ == "__main__":
     experiment = Experiment(arguments())
-    experiment.run()
+    try:
+        experiment.run()
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
     print((experiment.out / "results.md").read_text())
