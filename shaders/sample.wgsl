@@ -158,20 +158,27 @@ fn sample_next(
             mass += exp((logits[base + v] - top) / p.temperature);
         }
     }
-    let total = all_sum(lid, mass);
+    // Before the barrier: behind it an invocation may already have moved the row's state on.
+    let unit = random_unit(p.seed, state[row * 4u + 3u], state[row * 4u + 1u]);
+    // The parts' sums, one after the other: where one part ends the next begins, to the bit. A unit below 1 times their
+    // total is below the total, so exactly one part contains the goal.
 #if LANE
     let start = 0.0;
+    let total = mass;
 #else
     sh_reduce[lid] = mass;
     workgroupBarrier();
     var start = 0.0;
-    for (var i = 0u; i < lid; i++) {
-        start += sh_reduce[i];
+    var total = 0.0;
+    for (var i = 0u; i < PARTS; i++) {
+        if i == lid {
+            start = total;
+        }
+        total += sh_reduce[i];
     }
 #endif
-    let goal = random_unit(p.seed, state[row * 4u + 3u], state[row * 4u + 1u]) * total;
-    // The part in which the cumulative mass crosses the goal writes; rounding may leave the goal beyond the last one.
-    if mass > 0.0 && ((goal >= start && goal < start + mass) || (part == PARTS - 1u && goal >= start + mass)) {
+    let goal = unit * total;
+    if goal >= start && goal < start + mass {
         var token = last;
         var sum = start;
         for (var v = first; v < last; v++) {

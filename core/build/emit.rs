@@ -102,6 +102,9 @@ fn emit_variant(rust: &mut String, family: &Family) {
          \x20   pub const ALL: &'static [Self] = &[{list}];\n\n\
          \x20   /// As the file's `#variant` has it.\n\
          \x20   pub fn name(self) -> &'static str {{\n        match self {{\n{names}        }}\n    }}\n\n\
+         \x20   /// The variant that the file calls `name`.\n\
+         \x20   pub fn parse(name: &str) -> Option<Self> {{\n\
+         \x20       Self::ALL.iter().copied().find(|variant| variant.name() == name)\n    }}\n\n\
          \x20   /// This variant's values.\n\
          \x20   pub const fn consts(self) -> Consts {{\n        match self {{\n{values}        }}\n    }}\n\
          }}\n\n",

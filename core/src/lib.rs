@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod data;
+pub mod demo;
 pub mod error;
+pub mod evaluation;
 pub mod gpu;
 pub mod model;
 pub mod objective;
@@ -15,6 +17,7 @@ pub mod reference;
 pub mod reward;
 pub mod rng;
 pub mod rollout;
+pub mod task;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result};

@@ -10,10 +10,11 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::data::batch::bucket;
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::buffer::WORD;
 use crate::gpu::kernels::sample::{SampleNext, SampleParams};
 use crate::gpu::{Arena, Gpu, Plan, Recorder, View};
-use crate::model::Model;
 use crate::model::cache::{KvCache, NO_SLOT, RowsIn};
+use crate::model::{Model, ModelConfig};
 use crate::ops::{Ops, Variants};
 
 /// Decode steps between two looks at the results.
@@ -111,6 +112,19 @@ pub struct Rollout {
 struct Active {
     index: usize, // of the prompt
     slot: usize,
+}
+
+/// Bytes of keys and values that [`slots`] stays within.
+const CACHE_BUDGET: u64 = 1 << 30;
+
+/// How many sequences of up to `capacity` positions to generate at a time when `wanted` would be best: as many of them
+/// as the adapter's bindings hold and a cache of 1 GiB, and 1 at least.
+pub fn slots(gpu: &Gpu, config: &ModelConfig, capacity: usize, wanted: usize) -> usize {
+    let layer = (capacity * config.num_key_value_heads * config.head_dim) as u64 * WORD;
+    let all = 2 * config.num_hidden_layers as u64 * layer;
+    let caps = gpu.caps();
+    let most = (caps.max_binding.min(caps.max_buffer) / layer).min(CACHE_BUDGET / all);
+    wanted.clamp(1, most.max(1) as usize)
 }
 
 impl Rollout {

@@ -60,7 +60,7 @@ fn rollout(gpu: &Gpu, model: &Model, config: RolloutConfig) -> Rollout {
 fn engine(gpu: &Gpu, model: &Model) -> Engine {
     let config =
         EngineConfig { micro_batch_tokens: 2048, trajectories: 256, logit_scale: 1.0, submit_part: None };
-    Engine::new(gpu, model.clone(), config).expect("room")
+    Engine::new(gpu, model.clone(), config, None).expect("room")
 }
 
 /// Log-probs of all tokens as the next one, by the forward of training.

@@ -93,6 +93,9 @@ pub struct DemoArgs {
     /// Replace what an earlier run wrote there
     #[arg(long)]
     pub overwrite: bool,
+    /// Tell the story in seconds, without learning the task: for tests
+    #[arg(long, hide = true)]
+    pub short: bool,
 }
 
 /// Options of `init`.
@@ -104,15 +107,16 @@ pub struct InitArgs {
     /// The model's shape: a Hugging Face config.json (its vocabulary size becomes the tokenizer's)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// `bytes`, a tokenizer.json, or `train:CORPUS` for a byte-level BPE of that text
+    /// `bytes`, a tokenizer.json, or `train:CORPUS` for a byte-level BPE of that text (of the prompts and completions in
+    /// a .jsonl)
     #[arg(long, value_name = "bytes|FILE|train:CORPUS")]
     pub tokenizer: TokenizerSource,
-    /// Entries of the tokenizer that is trained
+    /// Entries of the tokenizer that is trained (default: 2048)
     #[arg(long, value_name = "N", value_parser = positive_count)]
     pub vocab_size: Option<usize>,
-    /// The longest sequence, in tokens
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = positive_count)]
-    pub max_positions: usize,
+    /// The longest sequence, in tokens (default: the config's, or 1024 for a preset)
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub max_positions: Option<usize>,
     /// The model directory to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -203,7 +207,7 @@ pub struct OptimizerArgs {
     /// Completions in one optimizer step (default: printed at the start)
     #[arg(long, value_name = "N", value_parser = positive_count)]
     pub batch: Option<usize>,
-    /// The most tokens on the GPU at once (default: what fits its memory); the batch is accumulated over these
+    /// The most tokens on the GPU at once (default: 2048, or the longest record); the batch is accumulated over these
     #[arg(long, value_name = "N", value_parser = positive_count)]
     pub micro_batch_tokens: Option<usize>,
     /// Take the records in file order, and wrap around
@@ -233,21 +237,12 @@ pub struct RecordArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Evaluation during training")]
 pub struct EvalDuringTraining {
-    /// Problems, as JSONL with `prompt` and `answer`; the best checkpoint is kept
+    /// Held-out records, as JSONL; the checkpoint with the lowest loss on them is kept
     #[arg(long, value_name = "FILE", requires = "eval_every")]
     pub eval_data: Option<PathBuf>,
     /// Evaluate every N steps
     #[arg(long, value_name = "N", requires = "eval_data", value_parser = positive_count)]
     pub eval_every: Option<usize>,
-    /// How an answer is judged: `exact`, `numeric` or `regex:PATTERN`
-    #[arg(long, value_name = "KIND", default_value = "exact")]
-    pub eval_reward: String,
-    /// Completions a problem
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = positive_count)]
-    pub eval_samples: usize,
-    /// The longest completion, in tokens
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive_count)]
-    pub eval_max_new_tokens: usize,
 }
 
 /// What a run leaves behind.
@@ -289,7 +284,7 @@ pub struct ScoreArgs {
     /// What is subtracted from V_1, as in training
     #[arg(long, value_enum, default_value_t)]
     pub calibrate: Calibrate,
-    /// The most tokens on the GPU at once (default: what fits its memory)
+    /// The most tokens on the GPU at once (default: 8192, on a processor 2048, and always the longest record)
     #[arg(long, value_name = "N", value_parser = positive_count)]
     pub micro_batch_tokens: Option<usize>,
     /// Where the scores go, one record a line

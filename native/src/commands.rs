@@ -1,12 +1,19 @@
 //! One file per command: arguments in, events to screen and files.
 
 mod bench;
+mod demo;
+mod devices;
+mod init;
+mod logs;
+mod score;
+mod train;
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use tbrm_core::Gpu;
 use tbrm_core::gpu::{GpuOptions, Profile};
+use tbrm_core::{Error, ErrorKind, Gpu};
 
 use crate::args::{Cli, Command, Common};
 use crate::exit::{self, Failure, Outcome};
@@ -24,7 +31,13 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Outcome, Failure> {
     let common = &cli.common;
     match &cli.command {
+        Command::Demo(args) => demo::run(args, common),
+        Command::Devices => devices::run(common),
+        Command::Init(args) => init::run(args, common),
+        Command::Score(args) => score::run(args, common),
+        Command::Logs(command) => logs::run(command, common),
         Command::Bench(args) => bench::run(args, common),
+        Command::Train(args) => train::run(args, common),
         _ => unreachable!("every command above"),
     }
 }
@@ -37,6 +50,23 @@ fn open(common: &Common) -> Result<Gpu, Failure> {
         eprintln!("no GPU is used: {} runs on the processor", gpu.info().name);
     }
     Ok(gpu)
+}
+
+/// Prints results on stdout, where a full disk is an error and a reader that has seen enough (`| head`) is none.
+fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// As [`print`].
+fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let what = format!("cannot write to stdout: {error}");
+            Err(Error::new(ErrorKind::Store, what, "check where the output goes").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints GPU time per kernel on stderr, and writes the trace to `file` (`trace.json` by default).

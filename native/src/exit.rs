@@ -11,6 +11,9 @@ use tbrm_core::Error;
 
 use crate::args::Cli;
 
+/// The exit code of a command that Ctrl-C ended: 128 and the signal's number.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// How a command came to its end without an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -71,7 +74,7 @@ pub fn report(result: Result<Outcome, Failure>) -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted { resume }) => {
             eprintln!("interrupted: {}", one_line(&resume));
-            ExitCode::from(130)
+            ExitCode::from(INTERRUPTED)
         }
         Err(failure) => {
             eprintln!("{failure}");

@@ -5,10 +5,14 @@
 
 pub mod args;
 pub mod commands;
+pub mod dataset;
 pub mod exit;
+pub mod interrupt;
+pub mod model_dir;
 pub mod progress;
 pub mod report;
 pub mod store;
 pub mod tensorboard;
 #[cfg(test)]
 mod testing;
+pub mod tuning;

@@ -141,6 +141,13 @@ impl RewardStats {
     }
 }
 
+/// What the records of a file are good for: where any has a reward all must have one, else they are demonstrations.
+pub fn needs(file: &str, bytes: &[u8]) -> Needs {
+    let rewarded =
+        records(file, bytes, Needs::Completion).any(|record| record.is_ok_and(|r| r.reward.is_some()));
+    if rewarded { Needs::Reward } else { Needs::Completion }
+}
+
 /// Reads a file as a run with `needs` would. With an encoder (a model was given) lengths are counted in tokens too, and
 /// records that do not fit the model are among the rejected. Every rejected line goes to `rejected` as well.
 pub fn check(
@@ -313,6 +320,13 @@ mod tests {
         assert_eq!(bins, [(0.0, 4), (1.0, 3)]);
         assert_eq!(r.completion_chars.unwrap().min, 0);
         assert!(r.completion_tokens.is_none());
+    }
+
+    #[test]
+    fn one_reward_asks_for_all() {
+        assert_eq!(needs("log", LOG.as_bytes()), Needs::Reward);
+        let demonstrations = "{\"prompt\": \"p\", \"completion\": \"c\"}\n{\"prompt\": 3, \"reward\": 1}";
+        assert_eq!(needs("log", demonstrations.as_bytes()), Needs::Completion);
     }
 
     #[test]

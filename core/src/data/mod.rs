@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod chat;
 pub mod convert;
+pub mod corpus;
 pub mod logs;
 pub mod order;
 pub mod record;

@@ -259,18 +259,7 @@ impl Fields {
     }
 
     fn text(&mut self, name: &str) -> Result<Option<Text>, Fault> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(Text::Plain(text))),
-            Some(Value::Array(list)) => list
-                .into_iter()
-                .map(|m| message(name, m))
-                .collect::<Result<_, _>>()
-                .map(|m| Some(Text::Messages(m))),
-            Some(other) => {
-                Err(fault(name, format!("must be text or a list of messages, not {}", kind(&other))))
-            }
-        }
+        self.take(name).map(|value| text_of(name, value)).transpose()
     }
 
     fn number(&mut self, name: &str) -> Result<Option<f64>, Fault> {
@@ -302,6 +291,17 @@ impl Fields {
             Some(Value::Number(n)) => Ok(Some(n.to_string())),
             Some(other) => Err(fault(name, format!("must be text or a number, not {}", kind(&other)))),
         }
+    }
+}
+
+/// The text that a field's value is.
+pub(super) fn text_of(field: &str, value: Value) -> Result<Text, Fault> {
+    match value {
+        Value::String(text) => Ok(Text::Plain(text)),
+        Value::Array(list) => {
+            list.into_iter().map(|m| message(field, m)).collect::<Result<_, _>>().map(Text::Messages)
+        }
+        other => Err(fault(field, format!("must be text or a list of messages, not {}", kind(&other)))),
     }
 }
 

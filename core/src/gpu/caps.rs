@@ -16,7 +16,7 @@ pub fn guaranteed_limits() -> wgpu::Limits {
 }
 
 /// What an opened device offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Caps {
     /// A processor pretends to be a GPU: barriers and workgroup memory are slow.
     pub software: bool,
@@ -51,6 +51,11 @@ impl Caps {
             max_buffer: limits.max_buffer_size & !(super::buffer::ALIGN - 1),
             max_groups: limits.max_compute_workgroups_per_dimension,
         }
+    }
+
+    /// Whether the subgroup kernels for software adapters run: they are written for the width of lavapipe's registers.
+    pub fn subgroups_of_eight(&self) -> bool {
+        self.subgroups && self.subgroup_size == 8
     }
 
     /// The features worth asking an adapter for.

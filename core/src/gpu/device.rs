@@ -83,7 +83,11 @@ fn rank(info: &wgpu::AdapterInfo) -> u32 {
     }
 }
 
-async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
+/// Every adapter of this machine, the best first.
+///
+/// # Errors
+/// [`ErrorKind::Adapter`] when there is none.
+pub(super) async fn ranked() -> Result<Vec<wgpu::Adapter>> {
     let mut found = adapters().await;
     if found.is_empty() {
         return Err(Error::new(
@@ -94,16 +98,23 @@ async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
         ));
     }
     found.sort_by_key(|adapter| rank(&adapter.get_info()));
-    let Some(wanted) = &options.adapter else { return Ok(found.swap_remove(0)) };
-    let names: Vec<String> = found.iter().map(|adapter| adapter.get_info().name).collect();
-    match names.iter().position(|name| name.to_lowercase().contains(&wanted.to_lowercase())) {
-        Some(at) => Ok(found.swap_remove(at)),
-        None => Err(Error::new(
+    Ok(found)
+}
+
+/// Which of the [`ranked`] adapters `options` ask for.
+///
+/// # Errors
+/// [`ErrorKind::Adapter`] when none is called so.
+pub(super) fn pick(ranked: &[wgpu::Adapter], options: &GpuOptions) -> Result<usize> {
+    let Some(wanted) = &options.adapter else { return Ok(0) };
+    let names: Vec<String> = ranked.iter().map(|adapter| adapter.get_info().name).collect();
+    names.iter().position(|name| name.to_lowercase().contains(&wanted.to_lowercase())).ok_or_else(|| {
+        Error::new(
             ErrorKind::Adapter,
             format!("no adapter's name contains `{wanted}`"),
             format!("choose one of: {}", names.join("; ")),
-        )),
-    }
+        )
+    })
 }
 
 impl Gpu {
@@ -112,7 +123,8 @@ impl Gpu {
     /// # Errors
     /// [`ErrorKind::Adapter`] when there is none, or it cannot be opened.
     pub async fn open(options: &GpuOptions) -> Result<Gpu> {
-        let adapter = choose(options).await?;
+        let mut found = ranked().await?;
+        let adapter = found.swap_remove(pick(&found, options)?);
         let info = adapter.get_info();
         let (features, limits) = if options.guaranteed_limits {
             (wgpu::Features::empty(), guaranteed_limits())

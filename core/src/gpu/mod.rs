@@ -9,6 +9,7 @@ pub mod pages;
 pub mod plan;
 pub mod profile;
 mod readback;
+pub mod survey;
 
 pub use buffer::View;
 pub use caps::Caps;
@@ -16,6 +17,7 @@ pub use device::{Gpu, GpuOptions, Made, adapters};
 pub use plan::{Arena, Plan, Recorder};
 pub use profile::Profile;
 pub(crate) use readback::{Mapped, Ring};
+pub use survey::{AdapterReport, Unlock, survey};
 
 /// The kernels generated from `shaders/`: a module per file, in it the uniform structs, the `Variant` enum, the
 /// workgroup constants, and one struct per entry point with a field per binding.

@@ -8,10 +8,13 @@ use super::ids::Ids;
 use super::init::init_param;
 use super::params::ParamSpec;
 use super::weights;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::buffer::WORD;
 use crate::gpu::pages::{Layout, Pages};
 use crate::gpu::{Gpu, View};
+
+/// The most channels of a head that the attention kernels hold in registers.
+const MAX_HEAD: usize = 128;
 
 /// A decoder whose weights are in device memory.
 #[derive(Clone)]
@@ -42,6 +45,13 @@ impl Model {
     /// # Errors
     /// [`crate::ErrorKind::TooLarge`] when the device has no room.
     pub fn zeros(gpu: &Gpu, config: &ModelConfig, positions: usize) -> Result<Model> {
+        if config.head_dim > MAX_HEAD {
+            return Err(Error::new(
+                ErrorKind::Model,
+                format!("heads of {} channels are not supported", config.head_dim),
+                format!("use a model whose head_dim is at most {MAX_HEAD}"),
+            ));
+        }
         let layout = Arc::new(layout(gpu, config));
         let specs = config.params();
         let weights = Pages::new(gpu, "weights", layout.clone())?;

@@ -5,8 +5,9 @@ use crate::gpu::kernels::cache::{CacheAttend, CacheWrite, Variant};
 
 impl Launch for CacheWrite<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
-        let words = self.p.rows as usize * (self.p.kv_heads * self.p.head_dim) as usize;
-        (variants.cache, words.div_ceil(variants.cache.consts().wg as usize))
+        let consts = variants.cache.consts();
+        let loads = self.p.rows as usize * (self.p.kv_heads * self.p.head_dim / consts.width) as usize;
+        (variants.cache, loads.div_ceil(consts.wg as usize))
     }
 }
 

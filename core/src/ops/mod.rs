@@ -16,7 +16,7 @@ pub mod rows;
 pub mod sample;
 mod variants;
 
-pub use variants::Variants;
+pub use variants::{Names, Variants};
 
 use crate::gpu::Recorder;
 use crate::gpu::kernel::Kernel;

@@ -1,10 +1,15 @@
 //! Which variant of each family runs on a device: a fixed table where a processor pretends to be a GPU, the tuner's
 //! measurements elsewhere.
 
+use std::collections::BTreeMap;
+
 use super::head::HeadVariants;
 use super::matmul::MatmulVariants;
 use crate::gpu::Caps;
 use crate::gpu::kernels::{adamw, attention, cache, head, matmul, norm, sample};
+
+/// The names of the variants of all families, as a checkpoint and the tuner's cache keep them.
+pub type Names = BTreeMap<String, String>;
 
 /// One variant per family that has several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +35,7 @@ impl Variants {
     pub fn table(caps: &Caps, head_dim: usize) -> Variants {
         let attention = attention_variant(caps, head_dim);
         if caps.software {
-            let (scalar, vec4) = if lanes_of_eight(caps) {
+            let (scalar, vec4) = if caps.subgroups_of_eight() {
                 (matmul::Variant::LaneSg, matmul::Variant::LaneSgVec4)
             } else {
                 (matmul::Variant::Lane, matmul::Variant::LaneVec4)
@@ -41,7 +46,7 @@ impl Variants {
                 attention,
                 head: HeadVariants { scalar: head::Variant::Lane, vec4: head::Variant::LaneVec4 },
                 adamw: adamw::Variant::Lane,
-                cache: cache::Variant::Lane,
+                cache: cache_variant(caps, head_dim),
                 sample: sample::Variant::Lane,
             }
         } else {
@@ -55,10 +60,80 @@ impl Variants {
                 attention,
                 head: HeadVariants { scalar: head::Variant::Tile, vec4: head::Variant::TileVec4 },
                 adamw: adamw::Variant::Tile,
-                cache: cache::Variant::Tile,
+                cache: cache_variant(caps, head_dim),
                 sample: sample::Variant::Tile,
             }
         }
+    }
+}
+
+impl Variants {
+    /// The names of all of them.
+    pub fn names(&self) -> Names {
+        let name = |family: &str, name: &str| (family.to_owned(), name.to_owned());
+        BTreeMap::from([
+            name("norm", self.norm.name()),
+            name("matmul", self.matmul.scalar.name()),
+            name("matmul.vec4", self.matmul.vec4.name()),
+            name("matmul.tokens_at_once", &self.matmul.tokens_at_once.to_string()),
+            name("attention", self.attention.name()),
+            name("head", self.head.scalar.name()),
+            name("head.vec4", self.head.vec4.name()),
+            name("adamw", self.adamw.name()),
+            name("cache", self.cache.name()),
+            name("sample", self.sample.name()),
+        ])
+    }
+
+    /// What [`Variants::names`] wrote; `None` when one of them does not exist here.
+    pub fn parse(names: &Names) -> Option<Variants> {
+        let get = |family: &str| names.get(family).map(String::as_str);
+        Some(Variants {
+            norm: norm::Variant::parse(get("norm")?)?,
+            matmul: MatmulVariants {
+                scalar: matmul::Variant::parse(get("matmul")?)?,
+                vec4: matmul::Variant::parse(get("matmul.vec4")?)?,
+                tokens_at_once: get("matmul.tokens_at_once")?.parse().ok()?,
+            },
+            attention: attention::Variant::parse(get("attention")?)?,
+            head: HeadVariants {
+                scalar: head::Variant::parse(get("head")?)?,
+                vec4: head::Variant::parse(get("head.vec4")?)?,
+            },
+            adamw: adamw::Variant::parse(get("adamw")?)?,
+            cache: cache::Variant::parse(get("cache")?)?,
+            sample: sample::Variant::parse(get("sample")?)?,
+        })
+    }
+
+    /// For each family in turn, what else might be faster on a real GPU than the table's choice. Every candidate takes
+    /// every size, and none changes the data type.
+    pub fn candidates(head_dim: usize) -> Vec<Vec<fn(&mut Variants)>> {
+        let mut all: Vec<Vec<fn(&mut Variants)>> = vec![
+            vec![
+                |v| v.matmul.vec4 = matmul::Variant::TileVec4,
+                |v| v.matmul.vec4 = matmul::Variant::TileTallVec4,
+                |v| v.matmul.vec4 = matmul::Variant::TileSmall,
+            ],
+            vec![|v| v.matmul.scalar = matmul::Variant::Tile, |v| {
+                v.matmul.scalar = matmul::Variant::TileSmall
+            }],
+            vec![|v| v.matmul.tokens_at_once = usize::MAX, |v| v.matmul.tokens_at_once = 2048],
+            vec![|v| v.norm = norm::Variant::Tile, |v| v.norm = norm::Variant::Lane],
+            vec![
+                |v| v.head = HeadVariants { scalar: head::Variant::Tile, vec4: head::Variant::TileVec4 },
+                |v| v.head = HeadVariants { scalar: head::Variant::Lane, vec4: head::Variant::LaneVec4 },
+            ],
+        ];
+        use attention::Variant as A;
+        all.push(match head_dim {
+            d if !d.is_multiple_of(4) => vec![|v| v.attention = A::TileAny, |v| v.attention = A::LaneAny],
+            0..=16 => vec![|v| v.attention = A::TileD32, |v| v.attention = A::LaneD16],
+            17..=32 => vec![|v| v.attention = A::TileD32, |v| v.attention = A::LaneD32],
+            33..=64 => vec![|v| v.attention = A::TileD64, |v| v.attention = A::LaneD64],
+            _ => vec![|v| v.attention = A::TileD128, |v| v.attention = A::LaneD128],
+        });
+        all
     }
 }
 
@@ -74,7 +149,7 @@ fn attention_variant(caps: &Caps, head_dim: usize) -> attention::Variant {
     match (caps.software, head_dim.is_multiple_of(4)) {
         (true, false) => A::LaneAny,
         (false, false) => A::TileAny,
-        (true, true) if lanes_of_eight(caps) => {
+        (true, true) if caps.subgroups_of_eight() => {
             [A::LaneSgD16, A::LaneSgD32, A::LaneSgD64, A::LaneSgD128][width]
         }
         (true, true) => [A::LaneD16, A::LaneD32, A::LaneD64, A::LaneD128][width],
@@ -82,7 +157,44 @@ fn attention_variant(caps: &Caps, head_dim: usize) -> attention::Variant {
     }
 }
 
-/// The subgroup kernels for software adapters are written for the width of lavapipe's registers.
-fn lanes_of_eight(caps: &Caps) -> bool {
-    caps.subgroups && caps.subgroup_size == 8
+/// As [`attention_variant`].
+fn cache_variant(caps: &Caps, head_dim: usize) -> cache::Variant {
+    use cache::Variant as C;
+    match (caps.software, head_dim) {
+        (true, d) if !d.is_multiple_of(4) => C::Lane,
+        (false, d) if !d.is_multiple_of(4) => C::Tile,
+        (true, 0..=16) => C::LaneD16,
+        (true, 17..=32) => C::LaneD32,
+        (true, _) => C::LaneVec4,
+        (false, 0..=32) => C::TileD32,
+        (false, 33..=64) => C::TileD64,
+        (false, _) => C::TileD128,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        let caps = Caps {
+            software: false,
+            subgroups: true,
+            subgroup_size: 32,
+            f16: false,
+            timestamps: false,
+            pipeline_cache: false,
+            max_binding: 1 << 27,
+            max_buffer: 1 << 28,
+            max_groups: 65_535,
+        };
+        for software in [false, true] {
+            let variants = Variants::table(&Caps { software, ..caps.clone() }, 64);
+            assert_eq!(Variants::parse(&variants.names()), Some(variants));
+        }
+        let mut names = Variants::table(&caps, 64).names();
+        names.insert("norm".into(), "no such variant".into());
+        assert_eq!(Variants::parse(&names), None);
+    }
 }

@@ -21,6 +21,12 @@ pub trait Reward: Send + Sync {
 
     /// The reward of `completion`, the text without its end token; finite. The verifiers here give 0 or 1.
     fn score(&self, record: &Record, completion: &str) -> Result<f64>;
+
+    /// What `completion` answers, in the form in which a majority vote counts equal answers; `None` where it answers
+    /// nothing. Unless a verifier knows better, its text without the white space around it.
+    fn vote(&self, completion: &str) -> Option<String> {
+        Some(completion.trim().to_owned())
+    }
 }
 
 /// The verifier that `--reward KIND` names: `exact`, `numeric` or `regex:PATTERN`.
@@ -109,6 +115,18 @@ mod tests {
         assert_eq!(score("regex:(\\d)|x", "4", "4x"), 1.0);
         assert_eq!(score("regex:(?<!not )good", "unused", "not good"), 0.0);
         assert_eq!(score("regex:a:b", "unused", "xa:b"), 1.0);
+    }
+
+    #[test]
+    fn votes_are_what_the_verifier_compares() {
+        let vote = |kind: &str, completion: &str| parse(kind).unwrap().vote(completion);
+        assert_eq!(vote("exact", " yes\n").as_deref(), Some("yes"));
+        assert_eq!(vote("numeric", "so 1,234.0"), vote("numeric", "#### 1234"));
+        assert_ne!(vote("numeric", "-0.5"), vote("numeric", "0.5"));
+        assert_eq!(vote("numeric", "none"), None);
+        assert_eq!(vote("regex:is (\\w+)", "it is red, no, is blue").as_deref(), Some("blue"));
+        assert_eq!(vote("regex:is (\\w+)", "none"), None);
+        assert_eq!(vote("regex:x", "ab ").as_deref(), Some("ab"));
     }
 
     #[test]

@@ -27,6 +27,11 @@ impl Reward for Numeric {
             final_number(completion).is_some_and(|got| (got - want).abs() <= TOLERANCE * want.abs().max(1.0));
         Ok(f64::from(u8::from(right)))
     }
+
+    fn vote(&self, completion: &str) -> Option<String> {
+        // Adding 0 makes -0 equal 0.
+        final_number(completion).map(|number| (number + 0.0).to_string())
+    }
 }
 
 fn number_of_answer(record: &Record) -> Result<f64> {

@@ -25,6 +25,15 @@ impl Regex {
     fn has_group(&self) -> bool {
         self.pattern.captures_len() > 1
     }
+
+    /// The first group of the last match that has it, white space trimmed.
+    fn last_group<'t>(&self, completion: &'t str) -> fancy_regex::Result<Option<&'t str>> {
+        let mut last = None;
+        for found in self.pattern.captures_iter(completion) {
+            last = found?.get(1).or(last);
+        }
+        Ok(last.map(|group| group.as_str().trim()))
+    }
 }
 
 impl Reward for Regex {
@@ -42,15 +51,19 @@ impl Reward for Regex {
             Error::new(ErrorKind::Data, what, "use a pattern that backtracks less")
         };
         let right = if self.has_group() {
-            let mut last = None;
-            for found in self.pattern.captures_iter(completion) {
-                last = found.map_err(failed)?.get(1).or(last);
-            }
             let answer = answer(record, self.name())?;
-            last.is_some_and(|m| m.as_str().trim() == answer.trim())
+            self.last_group(completion).map_err(failed)?.is_some_and(|found| found == answer.trim())
         } else {
             self.pattern.is_match(completion).map_err(failed)?
         };
         Ok(f64::from(u8::from(right)))
+    }
+
+    fn vote(&self, completion: &str) -> Option<String> {
+        if self.has_group() {
+            self.last_group(completion).ok().flatten().map(str::to_owned)
+        } else {
+            Some(completion.trim().to_owned())
+        }
     }
 }

@@ -67,7 +67,7 @@ pub fn workload(
         ..TrainConfig::default()
     };
     let (eval, key) = (Vec::new(), "bench".to_owned());
-    Ok((config, Start { model, data, eval, key, reference: None, resume: None }))
+    Ok((config, Start { model, data, eval, key, reference: None, variants: None, resume: None }))
 }
 
 fn trajectory(i: usize, tokens: &[u32], prompt_len: usize) -> Trajectory {

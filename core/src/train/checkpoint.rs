@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::gpu::pages::Pages;
 use crate::model::Model;
-use crate::ops::Variants;
+use crate::ops::Names;
 
 /// `state.json`: where the run stood, and what decides its bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,14 +20,23 @@ pub struct State {
     pub step: u64,
     /// Completion tokens trained on.
     pub num_tokens: u64,
-    /// The lowest held-out loss so far.
-    pub best: Option<f64>,
+    /// The evaluation with the lowest held-out loss so far; its step has a checkpoint.
+    pub best: Option<Best>,
     /// The run's settings.
     pub config: TrainConfig,
     /// The kernels that ran.
-    pub variants: String,
+    pub variants: Names,
     /// The adapter and driver that ran them.
     pub device: String,
+}
+
+/// The best evaluation of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// The held-out loss.
+    pub loss: f64,
 }
 
 /// A moment of a run.
@@ -41,35 +50,26 @@ pub struct Checkpoint {
     pub optimizer: Vec<u8>,
     /// Bytes of `reference.safetensors`, where the reference is no longer the initial model's.
     pub reference: Option<Vec<u8>>,
-    /// Whether no evaluation of this run had a lower loss.
-    pub best: bool,
     /// Whether the run ends here.
     pub last: bool,
 }
 
-impl Checkpoint {
-    /// The files of the checkpoint's directory that the trainer knows; the model's other files are the front end's.
+impl State {
+    /// The text of `state.json`.
     ///
     /// # Errors
-    /// [`ErrorKind::Checkpoint`] when the state cannot be written as JSON.
-    pub fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
-        let state =
-            serde_json::to_vec_pretty(&self.state).map_err(|e| damaged("state.json", &e.to_string()))?;
-        let mut files = vec![
-            ("model.safetensors", self.model.clone()),
-            ("optimizer.safetensors", self.optimizer.clone()),
-            ("state.json", state),
-        ];
-        if let Some(reference) = &self.reference {
-            files.push(("reference.safetensors", reference.clone()));
-        }
-        Ok(files)
+    /// [`ErrorKind::Checkpoint`] when a number in it is not finite.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).map_err(|e| damaged("state.json", &e.to_string()))
     }
-}
 
-/// Names the kernels whose choice decides the bits.
-pub(crate) fn variants_name(variants: &Variants) -> String {
-    format!("{variants:?}")
+    /// Reads what [`State::to_json`] wrote.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`] when it is something else.
+    pub fn parse(json: &[u8]) -> Result<State> {
+        serde_json::from_slice(json).map_err(|e| damaged("state.json", &e.to_string()))
+    }
 }
 
 /// Names the device for the record.

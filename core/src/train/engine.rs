@@ -57,15 +57,15 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Buffers for micro-batches of `config`'s size.
+    /// Buffers for micro-batches of `config`'s size; kernels by the table where no `variants` are given.
     ///
     /// # Errors
     /// [`crate::ErrorKind::TooLarge`] when the device has no room.
-    pub fn new(gpu: &Gpu, model: Model, config: EngineConfig) -> Result<Engine> {
+    pub fn new(gpu: &Gpu, model: Model, config: EngineConfig, variants: Option<Variants>) -> Result<Engine> {
         let tokens = bucket(config.micro_batch_tokens);
         let most = Shape { tokens, rows: tokens, trajectories: config.trajectories + 1 };
         let io = Inputs::new(gpu, most)?;
-        let variants = Variants::table(gpu.caps(), model.config.head_dim);
+        let variants = variants.unwrap_or_else(|| Variants::table(gpu.caps(), model.config.head_dim));
         Ok(Engine {
             gpu: gpu.clone(),
             model,
@@ -101,6 +101,12 @@ impl Engine {
     /// Bytes of the buffers behind the plans' tensors.
     pub fn arena(&self) -> &Arena {
         &self.arena
+    }
+
+    /// From now on records with other kernels.
+    pub(crate) fn use_variants(&mut self, variants: Variants) {
+        self.variants = variants;
+        self.plans.clear();
     }
 
     fn recording(&self) -> Recording<'_> {

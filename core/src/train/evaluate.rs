@@ -1,5 +1,7 @@
 //! What the model makes of held-out records, from their scores alone.
 
+use std::ops::AddAssign;
+
 use super::config::{Calibrate, TrainConfig};
 use super::engine::Scored;
 use super::event::Evaluation;
@@ -33,24 +35,50 @@ impl Outcome {
 /// How well `scores` rank `labels`: the share of pairs of unequal labels whose scores are in order, ties half; `None`
 /// where all labels are equal.
 pub fn auc(pairs: &[(f64, f64)]) -> Option<f64> {
-    let mut sorted: Vec<(f64, f64)> = pairs.to_vec();
-    sorted.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let (mut wins, mut all) = (0.0, 0.0);
-    let mut below: Vec<f64> = Vec::new(); // scores of smaller labels, sorted
-    let mut at = 0;
-    while at < sorted.len() {
-        let end = at + sorted[at..].iter().take_while(|pair| pair.1 == sorted[at].1).count();
-        for &(score, _) in &sorted[at..end] {
-            let smaller = below.partition_point(|&s| s < score);
-            let not_larger = below.partition_point(|&s| s <= score);
-            wins += smaller as f64 + 0.5 * (not_larger - smaller) as f64;
-            all += below.len() as f64;
+    Ranking::of(pairs).auc()
+}
+
+/// Pairs of unequal labels, and how many of them the scores put in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Ranking {
+    in_order: f64,
+    pairs: f64,
+}
+
+impl Ranking {
+    /// Of (score, label).
+    pub(crate) fn of(pairs: &[(f64, f64)]) -> Ranking {
+        let mut sorted: Vec<(f64, f64)> = pairs.to_vec();
+        sorted.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let mut ranking = Ranking::default();
+        let mut below: Vec<f64> = Vec::new(); // scores of smaller labels, sorted
+        let mut at = 0;
+        while at < sorted.len() {
+            let end = at + sorted[at..].iter().take_while(|pair| pair.1 == sorted[at].1).count();
+            for &(score, _) in &sorted[at..end] {
+                let smaller = below.partition_point(|&s| s < score);
+                let not_larger = below.partition_point(|&s| s <= score);
+                ranking.in_order += smaller as f64 + 0.5 * (not_larger - smaller) as f64;
+                ranking.pairs += below.len() as f64;
+            }
+            below.extend(sorted[at..end].iter().map(|pair| pair.0));
+            below.sort_by(f64::total_cmp);
+            at = end;
         }
-        below.extend(sorted[at..end].iter().map(|pair| pair.0));
-        below.sort_by(f64::total_cmp);
-        at = end;
+        ranking
     }
-    (all > 0.0).then(|| wins / all)
+
+    /// The share in order; `None` of none.
+    pub(crate) fn auc(self) -> Option<f64> {
+        (self.pairs > 0.0).then(|| self.in_order / self.pairs)
+    }
+}
+
+impl AddAssign for Ranking {
+    fn add_assign(&mut self, other: Ranking) {
+        self.in_order += other.in_order;
+        self.pairs += other.pairs;
+    }
 }
 
 /// Means over `records`, whose references start at `first`.

@@ -13,11 +13,13 @@ mod optimizer;
 pub mod reference;
 pub mod sample;
 pub mod schedule;
+pub mod score;
 #[cfg(test)]
 mod tests;
 mod trainer;
+pub mod tune;
 
-pub use checkpoint::{Checkpoint, State};
+pub use checkpoint::{Best, Checkpoint, State};
 pub use config::{Calibrate, TrainConfig};
 pub use engine::{Engine, EngineConfig, Scored};
 pub use event::{Evaluation, Event};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::checkpoint::{Checkpoint, State, device_name, load_optimizer, save_optimizer, variants_name};
+use super::checkpoint::{Best, Checkpoint, State, device_name, load_optimizer, save_optimizer};
 use super::config::{Calibrate, TrainConfig};
 use super::engine::{Engine, EngineConfig, Scored};
 use super::evaluate::evaluate;
@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::kernels::objective::ObjectiveStep;
 use crate::gpu::{Gpu, Plan, Profile, View};
 use crate::model::Model;
+use crate::ops::{Names, Variants};
 
 /// How many completions [`Event::Samples`] shows.
 const SAMPLES: usize = 8;
@@ -34,6 +35,8 @@ pub struct Start {
     pub key: String,
     /// The reference, training records first, where it was computed before.
     pub reference: Option<Reference>,
+    /// The kernels that the tuner chose; the table's where there are none. A resumed run keeps its own.
+    pub variants: Option<Names>,
     /// `state.json` and `optimizer.safetensors` of the checkpoint to go on from.
     pub resume: Option<(State, Vec<u8>)>,
 }
@@ -57,6 +60,32 @@ pub struct Estimate {
     pub tokens: u64,
     /// The largest micro-batch's shape: tokens, rows.
     pub largest: (usize, usize),
+}
+
+impl Estimate {
+    /// Refuses a run that needs more than `available` bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] says how much it needs, and what to change.
+    pub fn check(&self, available: u64) -> Result<()> {
+        if self.total_bytes <= available {
+            return Ok(());
+        }
+        // Weights, gradients and two moments stay whatever the micro-batch's size.
+        let help = if 4 * self.weight_bytes > available {
+            "use a smaller model, or an --adapter with more memory"
+        } else {
+            "lower --micro-batch-tokens, set long records aside with --max-length and --skip-invalid, or use a smaller model"
+        };
+        let what = format!(
+            "training needs {} bytes ({} for weights, gradients and moments of {} parameters), and {available} are \
+             available",
+            self.total_bytes,
+            4 * self.weight_bytes,
+            self.params
+        );
+        Err(Error::new(ErrorKind::TooLarge, what, help))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +112,11 @@ pub struct Trainer {
     stopping: bool,
     step: u64,
     num_tokens: u64,
-    best: Option<f64>,
-    last_is_best: bool,
+    best: Option<Best>,
     flight: Flight,
     events: VecDeque<Event>,
+    /// What ended the run, to be told after the events before it.
+    failure: Option<Error>,
     profile: Option<Profile>,
 }
 
@@ -99,7 +129,9 @@ impl Trainer {
         config.check()?;
         check_data(config, &start.data)?;
         let order = order(config, start.data.len());
-        let mut engine = Engine::new(gpu, start.model, engine_config(config))?;
+        let names = start.resume.as_ref().map(|(state, _)| &state.variants).or(start.variants.as_ref());
+        let variants = names.and_then(Variants::parse);
+        let mut engine = Engine::new(gpu, start.model, engine_config(config), variants)?;
         let optimizer = Optimizer::new(gpu, &engine.model, engine.variants)?;
         let objective_step = gpu.uniform("objective.step", size_of::<ObjectiveStep>() / 4)?;
         // The largest plan first: later ones fit into its memory.
@@ -123,9 +155,9 @@ impl Trainer {
             step: 0,
             num_tokens: 0,
             best: None,
-            last_is_best: false,
             flight,
             events: VecDeque::new(),
+            failure: None,
             profile: None,
         };
         if let Some(reference) = start.reference.or_else(|| trainer.no_reference()) {
@@ -156,7 +188,7 @@ impl Trainer {
         let model = Model::zeros(&rehearsal, model, positions)?;
         let weight_bytes = model.layout.bytes();
         let params = model.config.param_count();
-        let mut engine = Engine::new(&rehearsal, model, engine_config(config))?;
+        let mut engine = Engine::new(&rehearsal, model, engine_config(config), None)?;
         let optimizer = Optimizer::new(&rehearsal, &engine.model, engine.variants)?;
         let step = rehearsal.uniform("objective.step", size_of::<ObjectiveStep>() / 4)?;
         let shape = largest_shape(&engine, config, order, data)?;
@@ -220,6 +252,11 @@ impl Trainer {
         &self.config
     }
 
+    /// The kernels that run, as a checkpoint's [`State::variants`] names them.
+    pub fn variants(&self) -> Names {
+        self.engine.variants.names()
+    }
+
     /// Optimizer steps submitted so far.
     pub fn steps_done(&self) -> u64 {
         self.step
@@ -235,11 +272,17 @@ impl Trainer {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
             }
-            match self.phase {
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
+            let work = match self.phase {
                 Phase::Ended => return Ok(None),
-                Phase::Scoring => self.score_some().await?,
-                Phase::Training if self.stopping || self.step >= self.config.steps => self.end().await?,
-                Phase::Training => self.train_one().await?,
+                Phase::Scoring => self.score_some().await,
+                Phase::Training if self.stopping || self.step >= self.config.steps => self.end().await,
+                Phase::Training => self.train_one().await,
+            };
+            if let Err(failure) = work {
+                (self.phase, self.failure) = (Phase::Ended, Some(failure));
             }
         }
     }
@@ -297,7 +340,8 @@ impl Trainer {
         if eval {
             self.evaluate().await?;
         }
-        if checkpoint {
+        // The best model is kept: its checkpoint cannot wait for the next one that is due.
+        if checkpoint || self.best.is_some_and(|best| best.step == self.step) {
             self.checkpoint(false).await?;
         }
         self.flight.restart_clock();
@@ -396,10 +440,9 @@ impl Trainer {
         if !held_out.is_empty() {
             let mut evaluation = evaluate(&self.config, &held_out, &now, &self.reference, first);
             evaluation.step = self.step;
-            evaluation.best = self.best.is_none_or(|best| evaluation.loss < best);
-            self.last_is_best = evaluation.best;
+            evaluation.best = self.best.is_none_or(|best| evaluation.loss < best.loss);
             if evaluation.best {
-                self.best = Some(evaluation.loss);
+                self.best = Some(Best { step: self.step, loss: evaluation.loss });
             }
             self.events.push_back(Event::Evaluated(evaluation));
         }
@@ -424,7 +467,7 @@ impl Trainer {
             num_tokens: self.num_tokens,
             best: self.best,
             config: self.config.clone(),
-            variants: variants_name(&self.engine.variants),
+            variants: self.engine.variants.names(),
             device: device_name(&self.gpu),
         };
         let reset = self.config.reference_reset > 0;
@@ -433,7 +476,6 @@ impl Trainer {
             model: self.engine.model.save(&self.gpu).await?,
             optimizer: save_optimizer(&self.gpu, &self.engine.model, &self.optimizer).await?,
             reference: if reset { Some(self.reference.to_bytes(&self.key)?) } else { None },
-            best: std::mem::take(&mut self.last_is_best),
             last,
         };
         self.events.push_back(Event::Checkpoint(Box::new(checkpoint)));
@@ -461,7 +503,7 @@ async fn run(gpu: &Gpu, plan: &Plan, part: Option<usize>, profile: Option<&mut P
     }
 }
 
-fn engine_config(config: &TrainConfig) -> EngineConfig {
+pub(super) fn engine_config(config: &TrainConfig) -> EngineConfig {
     EngineConfig {
         micro_batch_tokens: config.micro_batch_tokens,
         // A trajectory has at least a prompt token and an action.
@@ -471,7 +513,7 @@ fn engine_config(config: &TrainConfig) -> EngineConfig {
     }
 }
 
-fn order(config: &TrainConfig, records: usize) -> Order {
+pub(super) fn order(config: &TrainConfig, records: usize) -> Order {
     Order { records, batch: config.batch, shuffle: config.shuffle.then_some(config.seed) }
 }
 
@@ -483,25 +525,22 @@ fn check_data(config: &TrainConfig, data: &[Trajectory]) -> Result<()> {
             "give a file with at least one record",
         ));
     }
-    if config.objective.needs_reward() {
-        if let Some(bad) = data.iter().find(|t| t.reward.is_none()) {
-            let what = format!(
-                "line {}: the record has no reward, which {} needs",
-                bad.line,
-                config.objective.name()
-            );
-            return Err(Error::new(
-                ErrorKind::Data,
-                what,
-                "add a reward to it, or train with --objective sft",
-            ));
-        }
+    let unlabelled = data.iter().find(|t| t.reward.is_none());
+    if let (true, Some(bad)) = (config.objective.needs_reward(), unlabelled) {
+        let what =
+            format!("line {}: the record has no reward, which {} needs", bad.line, config.objective.name());
+        return Err(Error::new(ErrorKind::Data, what, "add a reward to it, or train with --objective sft"));
     }
     Ok(())
 }
 
 /// The shape that needs most memory among the run's micro-batches.
-fn largest_shape(engine: &Engine, config: &TrainConfig, order: Order, data: &[Trajectory]) -> Result<Shape> {
+pub(super) fn largest_shape(
+    engine: &Engine,
+    config: &TrainConfig,
+    order: Order,
+    data: &[Trajectory],
+) -> Result<Shape> {
     let mut largest = Shape { tokens: 0, rows: 0, trajectories: 0 };
     let steps = config.steps.min(order.steps_in_epochs(1).max(1));
     for step in 0..steps {

@@ -84,6 +84,34 @@ impl From<Objective> for tbrm_core::objective::Objective {
     }
 }
 
+impl From<Calibrate> for tbrm_core::train::Calibrate {
+    fn from(calibrate: Calibrate) -> Self {
+        match calibrate {
+            Calibrate::None => Self::None,
+            Calibrate::VRef => Self::VRef,
+        }
+    }
+}
+
+impl From<Truncated> for tbrm_core::data::trajectory::Truncated {
+    fn from(truncated: Truncated) -> Self {
+        match truncated {
+            Truncated::Keep => Self::Keep,
+            Truncated::Mask => Self::Mask,
+        }
+    }
+}
+
+impl From<Schedule> for tbrm_core::train::Schedule {
+    fn from(schedule: Schedule) -> Self {
+        match schedule {
+            Schedule::Constant => Self::Constant,
+            Schedule::Cosine => Self::Cosine,
+            Schedule::Linear => Self::Linear,
+        }
+    }
+}
+
 /// `--weights` of `bench`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BenchWeights {
@@ -105,6 +133,17 @@ pub enum LogFormat {
     OpenaiChat,
     /// TRL data sets: `prompt` and `completion`, or `chosen` and `rejected`
     Trl,
+}
+
+impl From<LogFormat> for tbrm_core::data::convert::Kind {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Gsm8kSolutions => Self::Gsm8kSolutions,
+            LogFormat::Gsm8k => Self::Gsm8k,
+            LogFormat::OpenaiChat => Self::OpenaiChat,
+            LogFormat::Trl => Self::Trl,
+        }
+    }
 }
 
 /// `--tokenizer` of `init`.

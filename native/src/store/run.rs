@@ -12,10 +12,20 @@ use super::{recover, remove_dir, store_error, write_file};
 /// Says that a directory is a run's; its lock keeps a second process out.
 const MARKER: &str = ".tbrm-run";
 
-/// Files of a run that `--overwrite` removes. Its directories are `model` and those of [`RunDir::checkpoints`] and
+/// Files of a run that `--overwrite` removes. Its directories are [`MODELS`] and those of [`RunDir::checkpoints`] and
 /// `completions`.
-const FILES: [&str; 6] =
-    ["config.json", "metrics.jsonl", "rejected.jsonl", "reference.safetensors", "report.html", "trace.json"];
+const FILES: [&str; 7] = [
+    "config.json",
+    "logs.jsonl",
+    "metrics.jsonl",
+    "rejected.jsonl",
+    "reference.safetensors",
+    "report.html",
+    "trace.json",
+];
+
+/// Model directories of a run: the final one, and the one that `demo` starts TBRM from.
+const MODELS: [&str; 2] = ["model", "warm-start"];
 
 /// How a run directory that may exist is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,18 +56,18 @@ pub struct Checkpoint {
 }
 
 impl RunDir {
-    /// Opens the run directory at `path`, making it where it is missing.
+    /// Whether there is a run at `path`.
+    pub fn exists(path: &Path) -> bool {
+        path.join(MARKER).exists()
+    }
+
+    /// Whether [`RunDir::open`] would refuse what is at `path`; nothing is written.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when it holds a run and `how` is [`OpenRun::New`], when it holds something else, or when
-    /// another process writes it; [`ErrorKind::Store`].
-    pub fn open(path: impl Into<PathBuf>, how: OpenRun) -> Result<Self> {
-        let path = path.into();
-        let failed = |error| store_error("cannot open the run directory", &path, &error);
-        fs::create_dir_all(&path).map_err(failed)?;
-        let empty = fs::read_dir(&path).map_err(failed)?.next().is_none();
-        let marker = path.join(MARKER);
-        if !empty && !marker.exists() {
+    /// As [`RunDir::open`], but for another process that writes it.
+    pub fn check(path: &Path, how: OpenRun) -> Result<()> {
+        let empty = list(path)?.is_empty();
+        if !empty && !RunDir::exists(path) {
             return Err(Error::new(
                 ErrorKind::Config,
                 format!("{}: holds files that no run wrote", path.display()),
@@ -71,6 +81,20 @@ impl RunDir {
                 "`--resume` goes on with it, `--overwrite` replaces it, another `--out` leaves it alone",
             ));
         }
+        Ok(())
+    }
+
+    /// Opens the run directory at `path`, making it where it is missing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when it holds a run and `how` is [`OpenRun::New`], when it holds something else, or when
+    /// another process writes it; [`ErrorKind::Store`].
+    pub fn open(path: impl Into<PathBuf>, how: OpenRun) -> Result<Self> {
+        let path = path.into();
+        let failed = |error| store_error("cannot open the run directory", &path, &error);
+        fs::create_dir_all(&path).map_err(failed)?;
+        RunDir::check(&path, how)?;
+        let marker = path.join(MARKER);
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).open(&marker).map_err(failed)?;
         match lock.try_lock() {
@@ -112,6 +136,17 @@ impl RunDir {
         self.path.join("completions").join(format!("step_{step:06}.jsonl"))
     }
 
+    /// Writes the sampled completions of `step`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`].
+    pub fn write_completions(&self, step: u64, lines: &[u8]) -> Result<()> {
+        let path = self.completions_path(step);
+        let folder = self.path.join("completions");
+        fs::create_dir_all(&folder).map_err(|error| store_error("cannot create", &folder, &error))?;
+        write_file(&path, lines)
+    }
+
     /// The published checkpoints, oldest first.
     ///
     /// # Errors
@@ -140,7 +175,7 @@ impl RunDir {
 
     /// Mends what a killed process left half-done.
     fn recover_all(&self) -> Result<()> {
-        recover(&self.path.join("model"))?;
+        MODELS.iter().try_for_each(|name| recover(&self.path.join(name)))?;
         for path in list(&self.path.join("checkpoints"))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             // `.step_000100.partial` and its like stand for `step_000100`.
@@ -160,7 +195,7 @@ impl RunDir {
             let left_by_a_kill = name.starts_with('.') && name.ends_with(".partial");
             if FILES.contains(&&*name) || name.starts_with("events.out.tfevents.") || left_by_a_kill {
                 remove_file(&path)?;
-            } else if name == "model" {
+            } else if MODELS.contains(&&*name) {
                 remove_dir(&path)?;
             }
         }
@@ -313,7 +348,9 @@ mod tests {
             fs::write(run.join(name), "ours").unwrap();
         }
         fs::write(run.join(".config.json.partial"), "ours").unwrap();
-        fs::create_dir_all(run.join("model")).unwrap();
+        for name in MODELS {
+            fs::create_dir_all(run.join(name)).unwrap();
+        }
         fs::create_dir_all(run.join("completions")).unwrap();
         fs::write(run.completions_path(3), "ours").unwrap();
         fs::write(run.join("completions/notes.txt"), "mine").unwrap();

@@ -34,6 +34,7 @@ fn start(gpu: &Gpu) -> Start {
         eval: trajectories(&lengths[..4], config.vocab_size, 4),
         key: "key".into(),
         reference: None,
+        variants: None,
         resume: None,
     }
 }

@@ -55,7 +55,7 @@ fn tbrm_reaches_the_optimal_policy_and_log_z_from_off_policy_data() {
     };
     let model = Model::fresh(&gpu, &model_config, 8, 3).unwrap();
     let (eval, key) = (Vec::new(), "tree".to_owned());
-    let start = Start { model, data: data.clone(), eval, key, reference: None, resume: None };
+    let start = Start { model, data: data.clone(), eval, key, reference: None, variants: None, resume: None };
     let mut trainer = Trainer::new(&gpu, &train, start).unwrap();
     let (mut losses, mut reference) = (Vec::new(), None);
     while let Some(event) = pollster::block_on(trainer.next()).unwrap() {
@@ -74,7 +74,7 @@ fn tbrm_reaches_the_optimal_policy_and_log_z_from_off_policy_data() {
         logit_scale: 1.0,
         submit_part: None,
     };
-    let mut engine = Engine::new(&gpu, trainer.model().clone(), engine_config).unwrap();
+    let mut engine = Engine::new(&gpu, trainer.model().clone(), engine_config, None).unwrap();
     let all: Vec<&Trajectory> = data.iter().collect();
     let scored = pollster::block_on(engine.score(&all, |_| {})).unwrap();
     let leaves = (VOCAB * VOCAB) as usize;

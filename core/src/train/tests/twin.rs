@@ -64,7 +64,7 @@ fn check_gradients(gpu: &Gpu, config: &ModelConfig, case: &Case) {
         logit_scale: case.kappa as f32,
         submit_part: Some(7),
     };
-    let mut engine = Engine::new(gpu, model(gpu, config, &weights), engine_config).unwrap();
+    let mut engine = Engine::new(gpu, model(gpu, config, &weights), engine_config, None).unwrap();
     let optimizer = Optimizer::new(gpu, &engine.model, engine.variants).unwrap();
     let step = gpu.uniform("step", 3).unwrap();
     let uniform = ObjectiveStep {
@@ -176,6 +176,7 @@ fn ten_steps_match_the_twin() {
         eval: Vec::new(),
         key: String::new(),
         reference: None,
+        variants: None,
         resume: None,
     };
     let mut trainer = Trainer::new(&gpu, &train, begin).unwrap();

@@ -1,0 +1,291 @@
+//! The whole story on a task that a tiny model learns in a minute: a warm start on demonstrations of which many are
+//! wrong, then TBRM on the same demonstrations with the verifier's rewards. Nothing is generated during training: rollouts
+//! only measure, on held-out problems.
+
+use crate::data::record::{Needs, Record};
+use crate::data::tokenizer::Tokenizer;
+use crate::data::trajectory::{Encoder, Trajectory, Truncated};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
+use crate::model::{Model, ModelConfig};
+use crate::objective::Objective;
+use crate::platform::now;
+use crate::rollout::{Prompt, Rollout, RolloutConfig, Sampling};
+use crate::task::{Demonstration, Problem, Sort, Split, Task, demonstrations};
+use crate::train::{Calibrate, Event, Schedule, Start, TrainConfig, Trainer};
+
+/// Sequences generated at a time.
+const SLOTS: usize = 128;
+
+/// How long the story is.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct DemoConfig {
+    /// Of everything that is drawn.
+    pub seed: u64,
+    /// Digits to sort.
+    pub digits: usize,
+    /// Problems with demonstrations.
+    pub problems: usize,
+    /// Demonstrations of each.
+    pub demonstrations: usize,
+    /// The share of demonstrations that are wrong.
+    pub wrong: f64,
+    /// Problems that accuracy is measured on.
+    pub held_out: usize,
+    /// Completions sampled for each of them.
+    pub samples: usize,
+    /// Maximum likelihood on the demonstrations, right and wrong.
+    pub warm_start: TrainConfig,
+    /// TBRM on the same demonstrations, with their rewards.
+    pub tbrm: TrainConfig,
+}
+
+impl DemoConfig {
+    /// What `tbrm demo` runs.
+    pub fn new(seed: u64) -> DemoConfig {
+        let train = TrainConfig {
+            schedule: Schedule::Cosine,
+            warmup: 20,
+            batch: 64,
+            seed,
+            checkpoint_every: 0,
+            ..TrainConfig::default()
+        };
+        DemoConfig {
+            seed,
+            digits: 5,
+            problems: 8000,
+            demonstrations: 4,
+            wrong: 0.5,
+            held_out: 256,
+            samples: 4,
+            warm_start: TrainConfig {
+                objective: Objective::Sft,
+                learning_rate: 3e-3,
+                steps: 500,
+                ..train.clone()
+            },
+            tbrm: TrainConfig {
+                objective: Objective::Tbrm,
+                beta: 0.1,
+                calibrate: Calibrate::VRef,
+                learning_rate: 1e-3,
+                steps: 300,
+                eval_every: 50,
+                ..train
+            },
+        }
+    }
+
+    /// The same story told in seconds, for tests: too short for the model to learn the task.
+    pub fn shortened(mut self) -> DemoConfig {
+        (self.problems, self.held_out, self.samples) = (60, 12, 2);
+        (self.warm_start.steps, self.tbrm.steps, self.tbrm.eval_every) = (4, 4, 2);
+        self
+    }
+
+    /// How a stage is trained.
+    pub fn of(&self, stage: Stage) -> &TrainConfig {
+        match stage {
+            Stage::WarmStart => &self.warm_start,
+            Stage::Tbrm => &self.tbrm,
+        }
+    }
+}
+
+/// Accuracy on held-out problems.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Accuracy {
+    /// The mean over problems of the share of sampled completions that are right.
+    pub mean: f64,
+    /// Its standard error: the spread over problems.
+    pub stderr: f64,
+}
+
+impl Accuracy {
+    /// Of the share of right completions of each problem.
+    fn new(shares: &[f64]) -> Accuracy {
+        let n = shares.len() as f64;
+        let mean = shares.iter().sum::<f64>() / n;
+        let variance = shares.iter().map(|share| (share - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        Accuracy { mean, stderr: (variance / n).sqrt() }
+    }
+}
+
+/// A part of the story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Maximum likelihood on all demonstrations, from random weights.
+    WarmStart,
+    /// TBRM on the same, with their rewards, from there.
+    Tbrm,
+}
+
+impl Stage {
+    /// All, in their order.
+    pub const ALL: [Stage; 2] = [Stage::WarmStart, Stage::Tbrm];
+
+    /// Its name in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::WarmStart => "warm start",
+            Stage::Tbrm => "tbrm",
+        }
+    }
+
+    /// What it does, in a few words.
+    pub fn description(self) -> &'static str {
+        match self {
+            Stage::WarmStart => "warm start: imitate all logged completions",
+            Stage::Tbrm => "TBRM on the same logs with their rewards",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum DemoEvent {
+    /// The training of a stage said so. The samples among them are logged completions of held-out problems.
+    Train(Stage, Event),
+    /// The accuracy after an optimizer step of TBRM; comes after the step's [`Event::Evaluated`].
+    Accuracy {
+        /// Optimizer steps of TBRM.
+        step: u64,
+        /// What was measured.
+        accuracy: Accuracy,
+    },
+    /// A stage is over.
+    Done {
+        /// Which.
+        stage: Stage,
+        /// What came of it.
+        accuracy: Accuracy,
+        /// Seconds of training.
+        seconds: f64,
+    },
+}
+
+/// What the story is told with: made from a seed alone.
+pub struct Demo {
+    /// Its settings.
+    pub config: DemoConfig,
+    /// The task.
+    pub task: Sort,
+    /// The problems.
+    pub split: Split,
+    /// What was demonstrated, as a log: the training data of both stages.
+    pub logs: Vec<Demonstration>,
+    /// The tokenizer: bytes.
+    pub tokenizer: Tokenizer,
+    /// The model's shape.
+    pub model: ModelConfig,
+    data: Vec<Trajectory>,
+    eval: Vec<Trajectory>,
+}
+
+impl Demo {
+    /// Draws problems and demonstrations.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where the task has too few problems.
+    pub fn new(config: DemoConfig) -> Result<Demo> {
+        let task = Sort { digits: config.digits };
+        let split = Split::new(&task, config.seed, config.problems, config.held_out)?;
+        let shown = |problems, each, seed| demonstrations(&task, problems, each, config.wrong, seed);
+        let logs = shown(&split.train, config.demonstrations, config.seed);
+        let tokenizer = Tokenizer::bytes()?;
+        let mut model = ModelConfig::preset("nano")?.fitted(&tokenizer, None)?;
+        model.max_position_embeddings = 2 * config.digits + 2;
+        let encoder = Encoder::new(&tokenizer, None, &model, None, Truncated::Keep)?;
+        let data = encode(&encoder, &logs)?;
+        let eval = encode(&encoder, &shown(&split.held_out, 1, config.seed.wrapping_add(1)))?;
+        Ok(Demo { config, task, split, logs, tokenizer, model, data, eval })
+    }
+
+    /// Tells the story; `tell` hears every event, and ends it by an error.
+    ///
+    /// # Errors
+    /// Those of [`Trainer`] and [`Rollout`], and what `tell` returns.
+    pub async fn run(&self, gpu: &Gpu, mut tell: impl FnMut(DemoEvent) -> Result<()>) -> Result<()> {
+        let positions = self.model.max_position_embeddings;
+        let model = Model::fresh(gpu, &self.model, positions, self.config.seed)?;
+        let mut rollout = Rollout::new(gpu, &model, self.rollout_config(positions))?;
+        for stage in Stage::ALL {
+            let start = Start {
+                model: model.clone(),
+                data: self.data.clone(),
+                eval: if stage == Stage::Tbrm { self.eval.clone() } else { Vec::new() },
+                key: String::new(),
+                reference: None,
+                variants: None,
+                resume: None,
+            };
+            let mut seconds = -now();
+            let mut trainer = Trainer::new(gpu, self.config.of(stage), start)?;
+            while let Some(event) = trainer.next().await? {
+                let evaluated = match &event {
+                    Event::Evaluated(evaluation) => Some(evaluation.step),
+                    _ => None,
+                };
+                tell(DemoEvent::Train(stage, event))?;
+                if let Some(step) = evaluated {
+                    seconds += now();
+                    let accuracy = self.accuracy(&mut rollout).await?;
+                    tell(DemoEvent::Accuracy { step, accuracy })?;
+                    seconds -= now();
+                }
+            }
+            seconds += now();
+            let accuracy = self.accuracy(&mut rollout).await?;
+            tell(DemoEvent::Done { stage, accuracy, seconds })?;
+        }
+        Ok(())
+    }
+
+    fn rollout_config(&self, positions: usize) -> RolloutConfig {
+        RolloutConfig {
+            slots: SLOTS,
+            capacity: positions,
+            sampling: Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: self.config.seed },
+            stops: self.model.eos_token_id.clone(),
+        }
+    }
+
+    /// Samples at temperature 1, the policy that TBRM trains, and asks the verifier.
+    async fn accuracy(&self, rollout: &mut Rollout) -> Result<Accuracy> {
+        let DemoConfig { samples, digits, .. } = self.config;
+        let mut prompts = Vec::with_capacity(self.split.held_out.len() * samples);
+        for problem in &self.split.held_out {
+            let tokens = self.tokenizer.encode_prompt(&problem.prompt)?;
+            for _ in 0..samples {
+                let stream = prompts.len() as u32;
+                // The digits and the end token.
+                prompts.push(Prompt { tokens: tokens.clone(), stream, max_new: digits + 1 });
+            }
+        }
+        let completions = rollout.generate(&prompts, |_| {}).await?;
+        let mut shares = Vec::with_capacity(self.split.held_out.len());
+        for (problem, completions) in self.split.held_out.iter().zip(completions.chunks(samples)) {
+            let mut right = 0.0;
+            for completion in completions.iter().filter(|completion| completion.finished) {
+                right += self.reward(problem, &completion.tokens)?;
+            }
+            shares.push(right / samples as f64);
+        }
+        Ok(Accuracy::new(&shares))
+    }
+
+    fn reward(&self, problem: &Problem, tokens: &[u32]) -> Result<f64> {
+        let text = self.tokenizer.decode(tokens, false)?;
+        Ok(self.task.reward(problem, &text))
+    }
+}
+
+fn encode(encoder: &Encoder<'_>, logs: &[Demonstration]) -> Result<Vec<Trajectory>> {
+    let one = |(i, shown): (usize, &Demonstration)| {
+        let record = Record::parse(i + 1, &shown.to_json(), Needs::Reward)
+            .map_err(|(_, reason)| Error::new(ErrorKind::Data, reason, "report this"))?;
+        encoder.trajectory("logs.jsonl", &record).map_err(|rejection| rejection.error())
+    };
+    logs.iter().enumerate().map(one).collect()
+}

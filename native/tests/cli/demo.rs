@@ -1,0 +1,75 @@
+//! `tbrm demo`, shortened: what it prints and leaves behind. How well the model learns is the core's test.
+
+use serde_json::{Value, json};
+
+use crate::support::Place;
+
+#[test]
+fn the_story_leaves_a_run_and_a_table_behind() {
+    let place = Place::new();
+    let stdout = place.done("demo --short --out run --seed 3");
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert!(lines[0].contains("held-out accuracy") && lines[1].contains("warm start"), "{stdout}");
+    assert!(lines[2].contains("TBRM") && lines[2].contains('±'), "{stdout}");
+
+    let steps: Vec<Value> =
+        place.lines("run/metrics.jsonl").iter().map(|line| line["step"].clone()).collect();
+    assert_eq!(steps, [1, 2, 3, 4]);
+    for line in place.lines("run/metrics.jsonl") {
+        let evaluated = line["step"].as_u64().is_some_and(|step| step.is_multiple_of(2));
+        for key in ["eval/accuracy", "eval/loss"] {
+            assert_eq!(line[key].is_number(), evaluated, "{key}: {line}");
+        }
+    }
+    let logs = place.lines("run/logs.jsonl");
+    assert_eq!(logs.len(), 240);
+    assert!(logs.iter().any(|log| log["reward"] == 1.0) && logs.iter().any(|log| log["reward"] == 0.0));
+    let samples = place.lines("run/completions/step_000004.jsonl");
+    assert!(
+        samples.iter().all(|sample| sample["tokens"].as_array().is_some_and(|t| t.len() == 6)),
+        "{samples:?}"
+    );
+    let report = String::from_utf8(place.read("run/report.html")).expect("UTF-8");
+    assert!(report.contains("held-out problems") && report.contains("warm start"));
+    let config: Value = serde_json::from_slice(&place.read("run/config.json")).expect("JSON");
+    assert_eq!((&config["demo"]["seed"], &config["objective"]), (&json!(3), &json!("tbrm")));
+    // What the story ends with, and what it went through, are models like any other, and the logs records.
+    let score = "score --model run/model --reference run/warm-start --data run/logs.jsonl --beta 0.1";
+    let score = place.json(score);
+    assert_eq!(score["rewarded"], json!(240));
+    assert_ne!(score["implicit_reward"], json!(0.0));
+}
+
+#[test]
+fn json_is_one_object_and_the_seed_decides_it() {
+    let place = Place::new();
+    let mut told = ["a", "b", "c"].map(|run| {
+        let seed = if run == "c" { 1 } else { 0 };
+        place.json(&format!("demo --short --out {run} --seed {seed}"))
+    });
+    for result in &mut told {
+        let stages = result["stages"].as_array_mut().expect("a list");
+        let names: Vec<&Value> = stages.iter().map(|stage| &stage["name"]).collect();
+        assert_eq!(names, ["warm start", "tbrm"]);
+        for stage in stages {
+            assert!(stage["accuracy"].is_number() && stage["stderr"].is_number(), "{stage}");
+            assert!(stage["seconds"].take().as_f64().is_some_and(|s| s > 0.0), "{stage}");
+        }
+        result["run"].take();
+    }
+    assert_eq!(told[0], told[1]);
+    assert_eq!((&told[0]["seed"], &told[2]["seed"]), (&json!(0), &json!(1)));
+    assert_eq!(place.read("a/model/model.safetensors"), place.read("b/model/model.safetensors"));
+    assert_ne!(place.read("a/logs.jsonl"), place.read("c/logs.jsonl"));
+}
+
+#[test]
+fn a_run_is_replaced_only_when_asked() {
+    let place = Place::new();
+    place.done("demo --short --out run");
+    let before = place.read("run/metrics.jsonl");
+    assert!(place.refused(1, "demo --short --out run").contains("holds a run already"));
+    assert_eq!(place.read("run/metrics.jsonl"), before);
+    place.done("demo --short --out run --overwrite");
+    assert_ne!(place.read("run/metrics.jsonl"), before);
+}

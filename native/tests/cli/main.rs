@@ -1,0 +1,8 @@
+//! The command, run as a process: what it prints, what it writes, and how it ends.
+
+mod demo;
+mod devices;
+mod init;
+mod logs;
+mod score;
+mod support;
