@@ -29,14 +29,15 @@ def parts(result):
 
 
 def choices(result):
-    head = ["validation", "beta", "steps", "AUC pooled", "AUC within a problem", "residual RMS"]
+    head = ["validation", "beta", "steps", "AUC pooled", "AUC within a problem", "RMS residual"]
     rows = []
     for method, tried in result["tried"].items():
         for rank, t in enumerate(tried):
             name = f"**{method}**" if rank == 0 else method
-            beta = f"{t['beta']:g}" if method == "tbrm" else ""
-            rms = f"{t['residual_rms']:.2f}" if method == "tbrm" else ""
-            rows.append([name, beta, t["steps"], f"{t['auc']:.3f}", f"{t['auc_within_prompt']:.3f}", rms])
+            pooled, within = (f"{auc:.3f}" for auc in t["auc"])
+            tbrm = method == "tbrm"
+            beta, rms = (f"{t['beta']:g}", f"{t['residual_rms']:.2f}") if tbrm else ("", "")
+            rows.append([name, beta, t["steps"], pooled, within, rms])
     return table(head, rows)
 
 
@@ -44,27 +45,28 @@ def residuals(result):
     reward, beta = result["parts"]["heldout"]["reward"], result["beta"]
     floor = (reward * (1 - reward)) ** 0.5 / beta
     head = [f"held out, beta {beta:g}", "mean residual", "RMS residual", "mean V_1", "mean beta * rho"]
+    digits = {"residual": 2, "residual_rms": 2, "v1": 2, "implicit_reward": 3}
     rows = [
-        [name, spread(r["residual"], 2), spread(r["residual_rms"], 2), spread(r["v1"], 2), spread(r["implicit_reward"])]
-        for name, r in result["residual"].items()
+        [name, *(spread([seed[key] for seed in seeds], places) for key, places in digits.items())]
+        for name, seeds in result["residual"].items()
     ]
-    rows.append(["a model that tells nothing apart", "0.00", f"{floor:.2f}", f"{reward / beta:.2f}", "0.000"])
+    rows.append(["nothing told apart", "0.00", f"{floor:.2f}", f"{reward / beta:.2f}", "0.000"])
     return table(head, rows)
+
+
+NAMES = {"shortness": "shorter first", "mean_logp": "mean log-prob", "implicit_reward": "beta * rho"}
 
 
 def aucs(result):
-    def gain(row, column, base):
-        if row["gain_error"] is None:
-            return ""
-        mean = statistics.fmean(auc[column] for auc in row["auc"])
-        return f"{mean - base[column]:+.3f} ± {row['gain_error'][column]:.3f}"
-
     base = next(row["auc"][0] for row in result["auc"] if row["model"] == "warm start")
+
+    def columns(row):
+        for column, error in enumerate(row["gain_error"]):
+            values = [auc[column] for auc in row["auc"]]
+            gain = statistics.fmean(values) - base[column]
+            yield spread(values)
+            yield "" if row["model"] == "warm start" else f"{gain:+.3f} ± {error:.3f}"
+
     over = "gain over the warm start"
     head = ["held out", "ranked by", "AUC pooled", over, "AUC within a problem", over]
-    rows = [
-        [row["model"], row["score"], spread([auc[0] for auc in row["auc"]]), gain(row, 0, base),
-         spread([auc[1] for auc in row["auc"]]), gain(row, 1, base)]
-        for row in result["auc"]
-    ]
-    return table(head, rows)
+    return table(head, [[row["model"], NAMES[row["score"]], *columns(row)] for row in result["auc"]])

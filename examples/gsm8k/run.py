@@ -11,6 +11,7 @@ well beta * rho tells right from wrong completions. Steps whose output exists ar
 import argparse
 import json
 import random
+import statistics
 import subprocess
 import sys
 import time
@@ -140,7 +141,8 @@ class Experiment:
         if not (run / "model").exists():
             resume = ["--resume"] if run.exists() else []
             data = ["--model", model, "--data", self.data / f"{records}.jsonl", "--out", run]
-            keep = ["--checkpoint-every", self.args.lengths[0], "--keep", len(self.args.lengths)]
+            # All of them: each interruption adds one, and the choice of a length needs the others.
+            keep = ["--checkpoint-every", self.args.lengths[0], "--keep", 1000]
             self.tbrm("train", *data, *steps, *keep, *options, *resume)
         return run
 
@@ -163,37 +165,42 @@ class Experiment:
         how = ["--objective", method, "--batch", self.args.batch, "--lr", self.args.lr, "--seed", seed, *how]
         return self.train(run, self.warm, records, ["--steps", steps], *how)
 
-    def score(self, model, part, beta, name):
-        """(the summary of `tbrm score` against the warm start, its line for each record)."""
+    def score(self, model, part, name):
+        """What `tbrm score` says of each completion of a part.
+
+        Without `--reference`: the warm start is scored once for a part, not once more with every model.
+        """
         scores = self.out / "scores" / f"{part}-{name}.jsonl"
-        summary = scores.with_suffix(".summary.json")
-        if not summary.exists():
+        if not scores.exists():
             scores.parent.mkdir(exist_ok=True)
-            reference = [] if model == self.warm else ["--reference", self.warm]
-            what = ["--model", model, *reference, "--data", self.data / f"{part}.jsonl", "--beta", beta]
-            write(summary, json.dumps(self.tbrm("score", *what, "--out", scores)))
-        return json.loads(summary.read_text()), read(scores)
+            self.tbrm("score", "--model", model, "--data", self.data / f"{part}.jsonl", "--beta", 1, "--out", scores)
+        return read(scores)
+
+    def judge(self, model, part, name, beta):
+        reference = self.score(self.warm, part, "warm")
+        return judged(self.parts[part], self.score(model, part, name), reference, beta)
 
     def choose(self, method, betas):
-        """The first seed's run at every beta and length, scored on the validation part; the best one comes first.
+        """The first seed's run at every beta and length, by its ranking of the validation part; the best comes first.
 
-        Best is the highest mean of the two AUCs: it does not depend on the beta that a model is scored with.
+        Best is the highest mean of the two AUCs: unlike the residual, it can be compared across betas.
         """
         tried, most = [], self.args.lengths[-1]
         for beta in betas:
             run = self.fit(method, self.args.seeds[0], most, beta)
             for steps in self.args.lengths:
                 model = run / "model" if steps == most else run / "checkpoints" / f"step_{steps:06}"
-                summary, _ = self.score(model, "validation", beta, f"{run.name}-{steps}")
-                tried.append({"beta": beta, "steps": steps, "model": model, **summary})
-        return sorted(tried, key=lambda t: -(t["auc"] + t["auc_within_prompt"]))
+                completions = self.judge(model, "validation", f"{run.name}-{steps}", beta)
+                aucs = ranking.auc(by_problem(completions, "implicit_reward"))
+                tried.append({"beta": beta, "steps": steps, "model": str(model), "auc": aucs, **means(completions)})
+        return sorted(tried, key=lambda t: -sum(t["auc"]))
 
     def measure(self, method, best, beta):
-        """Held-out scores of one model a seed, trained as `best` was."""
-        models = [best["model"]]
+        """The held-out completions, judged by one model a seed, each trained as `best` was."""
+        models = [Path(best["model"])]
         models += [self.fit(method, seed, best["steps"], best["beta"]) / "model" for seed in self.args.seeds[1:]]
-        names = [f"{method}-seed{seed}" for seed in self.args.seeds]
-        return [self.score(model, "heldout", beta, name) for model, name in zip(models, names)]
+        seeds = zip(self.args.seeds, models)
+        return [self.judge(model, "heldout", f"{method}-seed{seed}", beta) for seed, model in seeds]
 
     def run(self):
         self.prepare()
@@ -202,8 +209,8 @@ class Experiment:
         tbrm = self.choose("tbrm", self.args.betas)
         beta = tbrm[0]["beta"]
         sft = self.choose("sft", [beta])
-        scored = {
-            "warm start": [self.score(self.warm, "heldout", beta, "warm")],
+        heldout = {
+            "warm start": [self.judge(self.warm, "heldout", "warm", beta)],
             "tbrm": self.measure("tbrm", tbrm[0], beta),
             "sft": self.measure("sft", sft[0], beta),
         }
@@ -213,15 +220,14 @@ class Experiment:
             "device": f"{device['adapter']}, {device['driver']}",
             "version": device["version"],
             "parts": {name: part_of(check) for name, check in checks.items()},
-            "tried": {"tbrm": [choice_of(t) for t in tbrm], "sft": [choice_of(t) for t in sft]},
+            "tried": {"tbrm": tbrm, "sft": sft},
             "beta": beta,
-            "residual": {name: residuals(runs) for name, runs in scored.items()},
-            "auc": rankings(self.parts["heldout"], {name: [line for _, line in runs] for name, runs in scored.items()}),
+            "residual": {name: [means(completions) for completions in runs] for name, runs in heldout.items()},
+            "auc": rankings(heldout),
             "minutes": sum(entry["seconds"] for entry in read(self.out / "seconds.jsonl")) / 60,
         }
         write(self.out / "results.json", json.dumps(result, indent=1) + "\n")
         write(self.out / "results.md", report.tables(result))
-        return result
 
 
 def as_logged(record):
@@ -255,38 +261,51 @@ def part_of(check):
     return {**{key: check[key] for key in keys}, "reward": check["reward"]["mean"]}
 
 
-def choice_of(tried):
-    return {key: tried[key] for key in ("beta", "steps", "auc", "auc_within_prompt", "residual", "residual_rms")}
+def judged(records, scores, reference, beta):
+    """Every completion with what a model makes of it: delta = rho + V_1 - R / beta, rho against the reference."""
+    completions = []
+    for record, now, before in zip(records, scores, reference, strict=True):
+        rho = now["logp"] - before["logp"]
+        completions.append({
+            "group": record["group"],
+            "reward": record["reward"],
+            "rho": rho,
+            "implicit_reward": beta * rho,
+            "v1": now["v1"],
+            "residual": rho + now["v1"] - record["reward"] / beta,
+            "mean_logp": now["logp"] / now["num_tokens"],
+            "shortness": -now["num_tokens"],
+        })
+    return completions
 
 
-def residuals(runs):
-    keys = ("residual", "residual_rms", "v1", "implicit_reward")
-    return {key: [summary[key] for summary, _ in runs] for key in keys}
+def means(completions):
+    def mean(of):
+        return statistics.fmean(map(of, completions))
+
+    result = {key: mean(lambda c: c[key]) for key in ("residual", "v1", "implicit_reward")}
+    return {**result, "residual_rms": mean(lambda c: c["residual"] ** 2) ** 0.5}
 
 
-def rankings(records, scored):
-    """What ranks right over wrong completions, and how well: one row a ranking, each with its scorers' AUCs."""
+def by_problem(completions, score):
     problems = {}
-    for at, record in enumerate(records):
-        problems.setdefault(record["group"], []).append((at, record["reward"]))
+    for completion in completions:
+        problems.setdefault(completion["group"], []).append((completion[score], completion["reward"]))
+    return list(problems.values())
 
-    def of(lines, score):
-        return [[(score(lines[at]), reward) for at, reward in problem] for problem in problems.values()]
 
-    def mean_logp(line):
-        return line["logp"] / line["num_tokens"]
-
-    baseline = of(scored["warm start"][0], mean_logp)
-    by = {"mean log-prob": mean_logp, "beta * rho": lambda line: line["implicit_reward"]}
-    rows = [("shorter first", "length", [of(scored["warm start"][0], lambda line: -line["num_tokens"])])]
-    rows += [("warm start", "mean log-prob", [baseline])]
-    for method in ("sft", "tbrm"):
-        rows += [(method, name, [of(lines, score) for lines in scored[method]]) for name, score in by.items()]
+def rankings(heldout):
+    """What ranks right over wrong completions, and how well: one row a ranking, with an AUC for each of its seeds."""
+    rows = [("no model", "shortness", heldout["warm start"]), ("warm start", "mean_logp", heldout["warm start"])]
+    scores = ("mean_logp", "implicit_reward")
+    rows += [(method, score, heldout[method]) for method in ("sft", "tbrm") for score in scores]
+    baseline = by_problem(heldout["warm start"][0], "mean_logp")
     result = []
-    for name, score, scorers in rows:
-        gain_error = None if scorers == [baseline] else ranking.standard_error_of_gain(scorers, baseline)
+    for model, score, runs in rows:
+        scorers = [by_problem(completions, score) for completions in runs]
         aucs = [ranking.auc(scorer) for scorer in scorers]
-        result.append({"model": name, "score": score, "auc": aucs, "gain_error": gain_error})
+        error = ranking.standard_error_of_gain(scorers, baseline)
+        result.append({"model": model, "score": score, "auc": aucs, "gain_error": error})
     return result
 
 

@@ -31,6 +31,19 @@ impl Place {
             .expect("python3 is installed; scripts/setup.sh installs it")
     }
 
+    /// The summary of `tbrm score` on the held-out completions, with the warm start as reference.
+    fn score(&self, model: &str, beta: &Value) -> Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_tbrm"))
+            .args(["score", "--json", "--beta", &beta.to_string(), "--model", model, "--reference"])
+            .arg(self.0.join("warm/model"))
+            .arg("--data")
+            .arg(self.0.join("data/heldout.jsonl"))
+            .output()
+            .expect("the command starts");
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_slice(&output.stdout).expect("one object")
+    }
+
     fn text(&self, name: &str) -> String {
         fs::read_to_string(self.0.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
@@ -101,28 +114,33 @@ fn demonstrations_end_as_the_logs_do(place: &Place) {
     }
 }
 
+/// The script joins the scores of two models itself: what `tbrm score --reference` says of the same must agree.
 fn figures_are_those_of_the_tool(place: &Place) {
     let result = place.json("results.json");
     for method in ["tbrm", "sft"] {
-        let summary = place.json(&format!("scores/heldout-{method}-seed0.summary.json"));
+        let summary =
+            place.score(result["tried"][method][0]["model"].as_str().expect("a path"), &result["beta"]);
+        let agree = |ours: &Value, key: &str| {
+            let (Some(ours), Some(tool)) = (ours.as_f64(), summary[key].as_f64()) else {
+                panic!("{method} {key}: {ours}, {}", summary[key])
+            };
+            assert!((ours - tool).abs() <= 1e-9 * tool.abs(), "{method} {key}: {ours}, {tool}");
+        };
         let rows = result["auc"].as_array().expect("one row a ranking");
         for (score, pooled, within) in [
-            ("beta * rho", "auc", "auc_within_prompt"),
-            ("mean log-prob", "auc_mean_logp", "auc_mean_logp_within_prompt"),
+            ("implicit_reward", "auc", "auc_within_prompt"),
+            ("mean_logp", "auc_mean_logp", "auc_mean_logp_within_prompt"),
         ] {
             let row = rows.iter().find(|row| row["model"] == method && row["score"] == score);
             let row = row.unwrap_or_else(|| panic!("no {method} by {score}"));
-            for (column, key) in [(0, pooled), (1, within)] {
-                let (ours, tool) = (row["auc"][0][column].as_f64(), summary[key].as_f64());
-                let (Some(ours), Some(tool)) = (ours, tool) else {
-                    panic!("{method} {key}: {row} {summary}")
-                };
-                assert!((ours - tool).abs() <= 1e-12, "{method} {key}: {ours}, {tool}");
-            }
+            agree(&row["auc"][0][0], pooled);
+            agree(&row["auc"][0][1], within);
         }
-        assert_eq!(result["residual"][method]["residual_rms"][0], summary["residual_rms"]);
+        for key in ["residual", "residual_rms", "v1", "implicit_reward"] {
+            agree(&result["residual"][method][0][key], key);
+        }
         assert!(summary["implicit_reward"] != 0.0, "{method} has learnt nothing");
     }
-    assert_eq!(result["residual"]["warm start"]["implicit_reward"][0], 0.0);
+    assert_eq!(result["residual"]["warm start"][0]["implicit_reward"], 0.0);
     assert_eq!(place.text("results.md").matches("\n| --- |").count(), 4);
 }
