@@ -41,12 +41,12 @@ def arguments():
     option("--warm-records", type=int, default=3000, help="train problems of the warm start; 0 for all (%(default)s)")
     option("--warm-batch", type=int, default=16, help="records a step of the warm start (default: %(default)s)")
     option("--warm-lr", type=float, default=2e-3, help="its learning rate, cosine to 0 (default: %(default)s)")
-    option("--fit-problems", type=int, default=256, help="problems to train on; 0 for all that are neither held out "
+    option("--fit-problems", type=int, default=448, help="problems to train on; 0 for all that are neither held out "
            "nor for validation (default: %(default)s)")
-    option("--batch", type=int, default=16, help="completions a step (default: %(default)s)")
+    option("--batch", type=int, default=32, help="completions a step (default: %(default)s)")
     option("--lr", type=float, default=3e-4, help="learning rate of tbrm and sft (default: %(default)s)")
     option("--betas", type=float, nargs="+", default=[0.02, 0.05, 0.2], help="to choose from (default: %(default)s)")
-    option("--lengths", type=int, nargs="+", default=[32, 64], help="steps to choose from, multiples of the first "
+    option("--lengths", type=int, nargs="+", default=[28, 56], help="steps to choose from, multiples of the first "
            "(default: %(default)s)")
     option("--seeds", type=int, nargs="+", default=[0, 1, 2], help="orders of training (default: %(default)s)")
     if parser.parse_known_args()[0].quick:
@@ -100,12 +100,11 @@ class Experiment:
         print("$", " ".join(line), file=sys.stderr, flush=True)
         start = time.monotonic()
         done = subprocess.run(line, stdout=subprocess.PIPE, text=True)
+        with open(self.out / "seconds.jsonl", "a", encoding="utf-8") as log:
+            log.write(json.dumps({"command": line[1:], "seconds": time.monotonic() - start}) + "\n")
         if done.returncode:
             fail(f"`{' '.join(line)}` ended with exit code {done.returncode}", "see its message above")
-        result = json.loads(done.stdout)
-        with open(self.out / "seconds.jsonl", "a") as log:
-            log.write(json.dumps({"command": line[1:], "seconds": time.monotonic() - start}) + "\n")
-        return result
+        return json.loads(done.stdout)
 
     def convert(self, source, kind):
         records = self.data / f"{kind}.jsonl"
