@@ -147,7 +147,7 @@ impl Stage {
 pub enum DemoEvent {
     /// The training of a stage said so. The samples among them are logged completions of held-out problems.
     Train(Stage, Event),
-    /// The accuracy after an optimizer step of TBRM; comes after the step's [`Event::Evaluated`].
+    /// The accuracy after an optimizer step of TBRM; comes before the step's [`Event::Evaluated`].
     Accuracy {
         /// Optimizer steps of TBRM.
         step: u64,
@@ -227,13 +227,13 @@ impl Demo {
                     Event::Evaluated(evaluation) => Some(evaluation.step),
                     _ => None,
                 };
-                tell(DemoEvent::Train(stage, event))?;
                 if let Some(step) = evaluated {
                     seconds += now();
                     let accuracy = self.accuracy(&mut rollout).await?;
                     tell(DemoEvent::Accuracy { step, accuracy })?;
                     seconds -= now();
                 }
+                tell(DemoEvent::Train(stage, event))?;
             }
             seconds += now();
             let accuracy = self.accuracy(&mut rollout).await?;
@@ -289,3 +289,6 @@ fn encode(encoder: &Encoder<'_>, logs: &[Demonstration]) -> Result<Vec<Trajector
     };
     logs.iter().enumerate().map(one).collect()
 }
+
+#[cfg(test)]
+mod tests;

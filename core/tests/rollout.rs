@@ -123,8 +123,13 @@ fn greedy_takes_the_most_likely_token_of_the_packed_forward() {
     let gpu = open();
     let model = model(&gpu);
     let mut engine = engine(&gpu, &model);
-    let prompts: Vec<Prompt> = prompts(6).into_iter().map(|prompt| Prompt { max_new: 8, ..prompt }).collect();
-    let completions = generate(&mut rollout(&gpu, &model, config(4, Sampling::GREEDY)), &prompts);
+    // Of many lengths, so that the host rewrites the rows while others are under way.
+    let prompts: Vec<Prompt> = prompts(6)
+        .into_iter()
+        .map(|prompt| Prompt { max_new: 6 + 5 * prompt.stream as usize, ..prompt })
+        .collect();
+    let endless = RolloutConfig { stops: Vec::new(), ..config(4, Sampling::GREEDY) };
+    let completions = generate(&mut rollout(&gpu, &model, endless), &prompts);
     let mut seen = std::collections::BTreeSet::new();
     for (prompt, completion) in prompts.iter().zip(&completions) {
         for (i, &token) in completion.tokens.iter().enumerate() {

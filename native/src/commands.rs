@@ -3,6 +3,8 @@
 mod bench;
 mod demo;
 mod devices;
+mod eval;
+mod generate;
 mod init;
 mod logs;
 mod score;
@@ -34,11 +36,12 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Demo(args) => demo::run(args, common),
         Command::Devices => devices::run(common),
         Command::Init(args) => init::run(args, common),
+        Command::Eval(args) => eval::run(args, common),
+        Command::Generate(args) => generate::run(args, common),
         Command::Score(args) => score::run(args, common),
         Command::Logs(command) => logs::run(command, common),
         Command::Bench(args) => bench::run(args, common),
         Command::Train(args) => train::run(args, common),
-        _ => unreachable!("every command above"),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod exit;
 pub mod interrupt;
 pub mod model_dir;
 pub mod progress;
+mod recorder;
 pub mod report;
 pub mod store;
 pub mod tensorboard;

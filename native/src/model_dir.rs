@@ -43,6 +43,16 @@ pub struct ModelDir {
 }
 
 impl ModelDir {
+    /// What will be the directory at `path`, of a fresh model without a chat template.
+    pub fn fresh(path: &Path, config: ModelConfig, tokenizer: Tokenizer) -> ModelDir {
+        let settings = TokenizerConfig::fresh_json(config.max_position_embeddings);
+        let companions = vec![
+            ("tokenizer.json", tokenizer.json().to_vec()),
+            ("tokenizer_config.json", settings.into_bytes()),
+        ];
+        ModelDir { path: path.to_owned(), config, tokenizer, chat: None, companions }
+    }
+
     /// Reads the directory at `path`, and checks that model and tokenizer fit each other.
     ///
     /// # Errors

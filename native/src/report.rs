@@ -6,8 +6,6 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tbrm_core::Result;
-use tbrm_core::data::Tokenizer;
 
 /// What a report shows.
 #[derive(Clone, Copy, Debug)]
@@ -52,25 +50,6 @@ pub struct Sample {
     pub residual: Option<f64>,
     /// Its tokens, the end token included.
     pub tokens: Vec<SampleToken>,
-}
-
-impl Sample {
-    /// What the core says of a completion, as text.
-    ///
-    /// # Errors
-    /// [`tbrm_core::ErrorKind::Tokenizer`] where its tokens cannot be decoded.
-    pub fn new(tokenizer: &Tokenizer, step: u64, sample: &tbrm_core::train::Sample) -> Result<Sample> {
-        let texts = tokenizer.token_texts(&sample.completion)?;
-        let tokens = texts.into_iter().zip(&sample.advantage);
-        Ok(Sample {
-            step,
-            prompt: tokenizer.decode(&sample.prompt, true)?,
-            completion: tokenizer.decode(&sample.completion, false)?,
-            reward: sample.reward,
-            residual: sample.residual,
-            tokens: tokens.map(|(text, &advantage)| SampleToken { text, advantage }).collect(),
-        })
-    }
 }
 
 /// One token of a completion.

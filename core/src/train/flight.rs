@@ -34,6 +34,9 @@ pub(crate) struct Landing {
     seconds: f64,
 }
 
+/// A step that is back: what the host knows of it, its trajectories' statistics, and the gradient's norm.
+pub(crate) type Landed = (Landing, Vec<TrajectoryStats>, f64);
+
 /// Steps on their way, the oldest first.
 pub(crate) struct Flight {
     ring: Ring,
@@ -53,10 +56,6 @@ impl Flight {
 
     pub(crate) fn is_full(&self) -> bool {
         self.under_way.len() >= DEPTH
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.under_way.is_empty()
     }
 
     /// Copies the statistics of a micro-batch's trajectories behind those of the step's earlier ones.
@@ -96,8 +95,8 @@ impl Flight {
         Ok(())
     }
 
-    /// Waits for the oldest step: what the host knows of it, its trajectories' statistics, and the gradient's norm.
-    pub(crate) async fn land(&mut self) -> Result<Option<(Landing, Vec<TrajectoryStats>, f64)>> {
+    /// Waits for the oldest step.
+    pub(crate) async fn land(&mut self) -> Result<Option<Landed>> {
         let Some((mut landing, mapped)) = self.under_way.pop_front() else { return Ok(None) };
         let words: Vec<f32> = bytemuck::pod_collect_to_vec(&mapped.await?);
         let (norm, stats) = words.split_last().expect("the norm is always there");
@@ -105,6 +104,17 @@ impl Flight {
         landing.seconds = arrived - self.last;
         self.last = arrived;
         Ok(Some((landing, TrajectoryStats::rows(stats), f64::from(*norm))))
+    }
+
+    /// Waits for all steps. They may come back at once: each gets an even share of the time.
+    pub(crate) async fn land_all(&mut self) -> Result<Vec<Landed>> {
+        let mut landed = Vec::with_capacity(self.under_way.len());
+        while let Some(one) = self.land().await? {
+            landed.push(one);
+        }
+        let share = landed.iter().map(|(landing, ..)| landing.seconds).sum::<f64>() / landed.len() as f64;
+        landed.iter_mut().for_each(|(landing, ..)| landing.seconds = share);
+        Ok(landed)
     }
 
     /// What follows did not belong to a step: its time is nobody's.

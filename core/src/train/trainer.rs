@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 
 use super::checkpoint::{Best, Checkpoint, State, device_name, load_optimizer, save_optimizer};
 use super::config::{Calibrate, TrainConfig};
-use super::engine::{Engine, EngineConfig, Scored};
+use super::engine::{Engine, Scored};
+use super::estimate::{check_data, engine_config, largest_shape, order};
 use super::evaluate::evaluate;
 use super::event::Event;
-use super::flight::{Flight, Landing};
+use super::flight::{Flight, Landed, Landing};
 use super::optimizer::{Optimizer, Update};
 use super::reference::Reference;
 use super::sample::Sample;
 use crate::data::Order;
-use crate::data::batch::{Batch, Shape};
+use crate::data::batch::Batch;
 use crate::data::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::kernels::objective::ObjectiveStep;
@@ -39,53 +40,6 @@ pub struct Start {
     pub variants: Option<Names>,
     /// `state.json` and `optimizer.safetensors` of the checkpoint to go on from.
     pub resume: Option<(State, Vec<u8>)>,
-}
-
-/// What a run needs, known before anything is allocated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Estimate {
-    /// Parameters.
-    pub params: u64,
-    /// Bytes of the weights.
-    pub weight_bytes: u64,
-    /// Bytes of weights, gradients, both moments, activations and batches.
-    pub total_bytes: u64,
-    /// Bytes of activations and other tensors of a micro-batch.
-    pub arena_bytes: u64,
-    /// The most bytes of those that are alive at a time.
-    pub live_bytes: u64,
-    /// Optimizer steps.
-    pub steps: u64,
-    /// Tokens, prompt and completion, of all steps.
-    pub tokens: u64,
-    /// The largest micro-batch's shape: tokens, rows.
-    pub largest: (usize, usize),
-}
-
-impl Estimate {
-    /// Refuses a run that needs more than `available` bytes.
-    ///
-    /// # Errors
-    /// [`ErrorKind::TooLarge`] says how much it needs, and what to change.
-    pub fn check(&self, available: u64) -> Result<()> {
-        if self.total_bytes <= available {
-            return Ok(());
-        }
-        // Weights, gradients and two moments stay whatever the micro-batch's size.
-        let help = if 4 * self.weight_bytes > available {
-            "use a smaller model, or an --adapter with more memory"
-        } else {
-            "lower --micro-batch-tokens, set long records aside with --max-length and --skip-invalid, or use a smaller model"
-        };
-        let what = format!(
-            "training needs {} bytes ({} for weights, gradients and moments of {} parameters), and {available} are \
-             available",
-            self.total_bytes,
-            4 * self.weight_bytes,
-            self.params
-        );
-        Err(Error::new(ErrorKind::TooLarge, what, help))
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,44 +122,6 @@ impl Trainer {
             trainer.resume(state, &optimizer)?;
         }
         Ok(trainer)
-    }
-
-    /// What a run with `config` on `data` needs; nothing is allocated.
-    ///
-    /// # Errors
-    /// As [`Trainer::new`].
-    pub fn estimate(
-        gpu: &Gpu,
-        config: &TrainConfig,
-        model: &crate::model::ModelConfig,
-        positions: usize,
-        data: &[Trajectory],
-    ) -> Result<Estimate> {
-        config.check()?;
-        check_data(config, data)?;
-        let rehearsal = gpu.rehearse();
-        let order = order(config, data.len());
-        let model = Model::zeros(&rehearsal, model, positions)?;
-        let weight_bytes = model.layout.bytes();
-        let params = model.config.param_count();
-        let mut engine = Engine::new(&rehearsal, model, engine_config(config), None)?;
-        let optimizer = Optimizer::new(&rehearsal, &engine.model, engine.variants)?;
-        let step = rehearsal.uniform("objective.step", size_of::<ObjectiveStep>() / 4)?;
-        let shape = largest_shape(&engine, config, order, data)?;
-        let live_bytes =
-            engine.train_plan(shape, config.objective, &step, &optimizer.grads)?.layout().peak_live;
-        let steps_tokens =
-            |step| -> u64 { order.step(step).iter().map(|&i| data[i].tokens.len() as u64).sum() };
-        Ok(Estimate {
-            params,
-            weight_bytes,
-            total_bytes: rehearsal.rehearsed_bytes(),
-            arena_bytes: engine.arena().bytes(),
-            live_bytes,
-            steps: config.steps,
-            tokens: (0..config.steps).map(steps_tokens).sum(),
-            largest: (shape.tokens, shape.rows),
-        })
     }
 
     /// `sft` needs no reference; the metrics that compare with one are left out.
@@ -320,9 +236,6 @@ impl Trainer {
     async fn train_one(&mut self) -> Result<()> {
         self.submit_step().await?;
         self.step += 1;
-        if self.flight.is_full() {
-            self.land_one().await?;
-        }
         let due = |every: u64| every > 0 && self.step.is_multiple_of(every);
         let last = self.step == self.config.steps;
         let (reset, eval, checkpoint) = (
@@ -330,8 +243,11 @@ impl Trainer {
             due(self.config.eval_every),
             due(self.config.checkpoint_every),
         );
-        if last || !(reset || eval || checkpoint) {
+        if last {
             return Ok(());
+        }
+        if !(reset || eval || checkpoint) {
+            return if self.flight.is_full() { self.land_one().await } else { Ok(()) };
         }
         self.land_all().await?;
         if reset {
@@ -408,20 +324,23 @@ impl Trainer {
 
     /// Waits for the oldest step's metrics.
     async fn land_one(&mut self) -> Result<()> {
-        let Some((landing, stats, grad_norm)) = self.flight.land().await? else { return Ok(()) };
+        match self.flight.land().await? {
+            Some(landed) => self.report(landed),
+            None => Ok(()),
+        }
+    }
+
+    async fn land_all(&mut self) -> Result<()> {
+        self.flight.land_all().await?.into_iter().try_for_each(|landed| self.report(landed))
+    }
+
+    fn report(&mut self, (landing, stats, grad_norm): Landed) -> Result<()> {
         self.num_tokens += landing.completion_tokens();
         let metrics = landing.metrics(&self.config, &stats, grad_norm, self.num_tokens);
         if !metrics.loss.is_finite() || !metrics.grad_norm.is_finite() {
             return Err(landing.not_finite(&stats, &metrics));
         }
         self.events.push_back(Event::Step(metrics));
-        Ok(())
-    }
-
-    async fn land_all(&mut self) -> Result<()> {
-        while !self.flight.is_empty() {
-            self.land_one().await?;
-        }
         Ok(())
     }
 
@@ -501,56 +420,4 @@ async fn run(gpu: &Gpu, plan: &Plan, part: Option<usize>, profile: Option<&mut P
         Some(profile) => plan.profile(gpu, profile).await,
         None => plan.submit(gpu, part),
     }
-}
-
-pub(super) fn engine_config(config: &TrainConfig) -> EngineConfig {
-    EngineConfig {
-        micro_batch_tokens: config.micro_batch_tokens,
-        // A trajectory has at least a prompt token and an action.
-        trajectories: config.batch.min(config.micro_batch_tokens / 2).max(1),
-        logit_scale: config.logit_scale as f32,
-        submit_part: None,
-    }
-}
-
-pub(super) fn order(config: &TrainConfig, records: usize) -> Order {
-    Order { records, batch: config.batch, shuffle: config.shuffle.then_some(config.seed) }
-}
-
-fn check_data(config: &TrainConfig, data: &[Trajectory]) -> Result<()> {
-    if data.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Data,
-            "there are no records",
-            "give a file with at least one record",
-        ));
-    }
-    let unlabelled = data.iter().find(|t| t.reward.is_none());
-    if let (true, Some(bad)) = (config.objective.needs_reward(), unlabelled) {
-        let what =
-            format!("line {}: the record has no reward, which {} needs", bad.line, config.objective.name());
-        return Err(Error::new(ErrorKind::Data, what, "add a reward to it, or train with --objective sft"));
-    }
-    Ok(())
-}
-
-/// The shape that needs most memory among the run's micro-batches.
-pub(super) fn largest_shape(
-    engine: &Engine,
-    config: &TrainConfig,
-    order: Order,
-    data: &[Trajectory],
-) -> Result<Shape> {
-    let mut largest = Shape { tokens: 0, rows: 0, trajectories: 0 };
-    let steps = config.steps.min(order.steps_in_epochs(1).max(1));
-    for step in 0..steps {
-        let members: Vec<&Trajectory> = order.step(step).iter().map(|&i| &data[i]).collect();
-        for places in engine.micro_batches(&members)? {
-            let shape = engine.shape(&Batch::new(places.iter().map(|&p| (p, members[p]))));
-            if (shape.tokens, shape.rows) > (largest.tokens, largest.rows) {
-                largest = shape;
-            }
-        }
-    }
-    Ok(largest)
 }

@@ -2,8 +2,8 @@
 
 use super::config::TrainConfig;
 use super::engine::Engine;
+use super::estimate::{engine_config, largest_shape, order};
 use super::optimizer::Optimizer;
-use super::trainer::{engine_config, largest_shape, order};
 use crate::data::batch::{Batch, Shape};
 use crate::data::trajectory::Trajectory;
 use crate::error::Result;

@@ -1,6 +1,7 @@
 //! `tbrm bench`: tokens a second of one optimizer step.
 
 use serde_json::json;
+use tbrm_core::train::Estimate;
 use tbrm_core::train::bench::{Weights, workload};
 use tbrm_core::train::checkpoint::device_name;
 use tbrm_core::{Event, Trainer};
@@ -23,7 +24,7 @@ pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Outcome, Failure>
     let rehearsal = gpu.rehearse();
     let (config, start) = workload(&rehearsal, &preset, objective, weights, steps)?;
     let params = start.model.config.param_count();
-    let estimate = Trainer::estimate(&gpu, &config, &start.model.config, preset.tokens, &start.data)?;
+    let estimate = Estimate::of_run(&gpu, &config, &start.model.config, preset.tokens, &start.data)?;
     let (config, start) = workload(&gpu, &preset, objective, weights, steps)?;
     let mut trainer = Trainer::new(&gpu, &config, start)?;
     let (mut losses, mut times) = (Vec::new(), Vec::new());

@@ -1,7 +1,6 @@
 //! `tbrm train`: from logs to a model.
 
 mod plan;
-mod record;
 mod settings;
 
 use std::path::PathBuf;
@@ -16,7 +15,6 @@ use tbrm_core::train::{Estimate, Reference, Start, State};
 use tbrm_core::{Error, ErrorKind, Event, Gpu, TrainConfig, Trainer};
 
 use self::plan::Forecast;
-use self::record::{Recorder, read_state};
 use self::settings::{config_json, reference_key, same_run, train_config};
 use crate::args::{Common, TrainArgs};
 use crate::dataset::Dataset;
@@ -24,6 +22,7 @@ use crate::exit::{Failure, Outcome};
 use crate::interrupt;
 use crate::model_dir::{ModelDir, Weights};
 use crate::progress::{Progress, step_message};
+use crate::recorder::{Recorder, read_state};
 use crate::store::{OpenRun, RunDir, read_file, write_file};
 use crate::tuning;
 
@@ -77,7 +76,7 @@ impl Inputs {
             return Err(Error::new(ErrorKind::TooLarge, what, help).into());
         }
         let (model, data) = (&self.model.config, &self.data.trajectories);
-        let estimate = Trainer::estimate(gpu, config, model, self.longest(), data)?;
+        let estimate = Estimate::of_run(gpu, config, model, self.longest(), data)?;
         if let Some(available) = plan::available(gpu) {
             estimate.check(available)?;
         }
@@ -110,9 +109,9 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Outcome, Failure>
         let model = weights.load(&gpu, &inputs.model.config, inputs.longest())?;
         let forecast = Forecast::measure(&gpu, &config, model, inputs, &estimate)?;
         if common.json {
-            println!("{}", forecast.json(&config, &estimate));
+            super::print(&format!("{}\n", forecast.json(&config, &estimate)))?;
         } else {
-            println!("{}", forecast.describe());
+            super::print(&format!("{}\n", forecast.describe()))?;
         }
         return Ok(Outcome::Done);
     }
@@ -151,7 +150,7 @@ impl Run<'_> {
             && state.step >= self.config.steps
             && dir.join("model").exists()
         {
-            return Ok(self.finish(&dir, state.step, None));
+            return self.finish(&dir, state.step, None);
         }
         let model = match (fresh, &newest) {
             (Some(model), _) => model,
@@ -161,7 +160,8 @@ impl Run<'_> {
         drop(weights);
         self.write_inputs(&dir, &inputs)?;
         let Inputs { model: model_dir, data, eval } = inputs;
-        let variants = match &resume {
+        let state = resume.as_ref().map(|(state, _)| state.clone());
+        let variants = match &state {
             Some(_) => None,
             None => Some(tuning::variants(&self.gpu, &self.config, &model, &data.trajectories)?),
         };
@@ -172,11 +172,11 @@ impl Run<'_> {
             key: self.key.clone(),
             reference: self.reference(&dir, newest.as_ref().map(|checkpoint| checkpoint.path.as_path()))?,
             variants,
-            resume: resume.clone(),
+            resume,
         };
         let trainer = Trainer::new(&self.gpu, &self.config, start)?;
-        let done = resume.as_ref().map(|(state, _)| state.step);
-        if let Some((state, _)) = &resume {
+        let done = state.as_ref().map(|state| state.step);
+        if let Some(state) = &state {
             self.compare_device(state, &trainer);
         }
         let output = &self.args.output;
@@ -259,7 +259,7 @@ impl Run<'_> {
         let complete = result?;
         let last = last?;
         if complete {
-            return Ok(self.finish(dir, self.config.steps, last));
+            return self.finish(dir, self.config.steps, last);
         }
         let saved = saved.map_or_else(
             || "nothing was trained yet".to_owned(),
@@ -269,19 +269,16 @@ impl Run<'_> {
     }
 
     /// Says where the model is.
-    fn finish(&self, dir: &RunDir, step: u64, metrics: Option<Value>) -> Outcome {
+    fn finish(&self, dir: &RunDir, step: u64, metrics: Option<Value>) -> Result<Outcome, Failure> {
         let model = dir.join("model");
-        if self.common.json {
-            println!("{}", json!({"run": dir.path(), "model": model, "steps": step, "metrics": metrics}));
+        let text = if self.common.json {
+            json!({"run": dir.path(), "model": model, "steps": step, "metrics": metrics}).to_string()
         } else {
             let already = if metrics.is_none() { "finished already: " } else { "" };
-            println!(
-                "{already}model in {}, report in {}",
-                model.display(),
-                dir.join("report.html").display()
-            );
-        }
-        Outcome::Done
+            format!("{already}model in {}, report in {}", model.display(), dir.join("report.html").display())
+        };
+        super::print(&format!("{text}\n"))?;
+        Ok(Outcome::Done)
     }
 
     /// Writes what `--profile` measured, once enough steps are.

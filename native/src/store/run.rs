@@ -136,17 +136,6 @@ impl RunDir {
         self.path.join("completions").join(format!("step_{step:06}.jsonl"))
     }
 
-    /// Writes the sampled completions of `step`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Store`].
-    pub fn write_completions(&self, step: u64, lines: &[u8]) -> Result<()> {
-        let path = self.completions_path(step);
-        let folder = self.path.join("completions");
-        fs::create_dir_all(&folder).map_err(|error| store_error("cannot create", &folder, &error))?;
-        write_file(&path, lines)
-    }
-
     /// The published checkpoints, oldest first.
     ///
     /// # Errors

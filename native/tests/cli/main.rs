@@ -2,6 +2,8 @@
 
 mod demo;
 mod devices;
+mod eval;
+mod generate;
 mod init;
 mod logs;
 mod score;

@@ -7,7 +7,7 @@ use std::{fs, thread};
 
 use crate::setup::{Bench, done, refused, start};
 
-const LONG: [&str; 8] = ["--steps", "30", "--batch", "4", "--checkpoint-every", "3", "--seed", "1"];
+const LONG: [&str; 8] = ["--steps", "60", "--batch", "4", "--checkpoint-every", "6", "--seed", "1"];
 
 /// An uninterrupted run in `whole`, to compare with.
 fn with_whole_run() -> Bench {
@@ -25,7 +25,7 @@ fn same_as_whole(bench: &Bench, run: &str) {
     );
     let metrics = "metrics.jsonl";
     assert_eq!(bench.untimed(&format!("{run}/{metrics}")), bench.untimed(&format!("whole/{metrics}")));
-    let last = "checkpoints/step_000030";
+    let last = "checkpoints/step_000060";
     for file in ["optimizer.safetensors", "state.json"] {
         let of = |run: &str| bench.bytes(&format!("{run}/{last}/{file}"));
         assert!(of(run) == of("whole"), "{run}: {file}");
@@ -34,16 +34,19 @@ fn same_as_whole(bench: &Bench, run: &str) {
 
 /// Waits until the run has a checkpoint.
 fn wait_for_checkpoint(bench: &Bench, run: &str) {
-    let published =
-        || bench.names(&format!("{run}/checkpoints")).iter().any(|name| name.starts_with("step_"));
-    // Far beyond what a slow machine needs; a test that fails ends.
-    for _ in 0..6000 {
-        if published() {
+    let names = || bench.names(&format!("{run}/checkpoints"));
+    wait_until(|| names().iter().any(|name| name.starts_with("step_")));
+}
+
+/// Waits far longer than a slow machine needs, so that a test that fails ends.
+fn wait_until(come: impl Fn() -> bool) {
+    for _ in 0..12_000 {
+        if come() {
             return;
         }
-        thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(5));
     }
-    panic!("no checkpoint appeared");
+    panic!("it never came");
 }
 
 #[test]
@@ -72,7 +75,7 @@ fn a_killed_run_goes_on_to_the_same_bits() {
 fn ctrl_c_saves_and_says_how_to_go_on() {
     let bench = with_whole_run();
     let mut child = start(bench.train("run", &LONG).arg("--overwrite"));
-    wait_for_checkpoint(&bench, "run");
+    wait_until(|| fs::metadata(bench.path("run/metrics.jsonl")).is_ok_and(|file| file.len() > 0));
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let said: Vec<String> =
         BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap).collect();
@@ -85,7 +88,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     );
     assert!(!bench.path("run/model").exists());
     let steps = bench.untimed("run/metrics.jsonl").len();
-    assert!(steps < 30 && bench.path(&format!("run/checkpoints/step_{steps:06}")).exists(), "{steps}");
+    assert!(steps < 60 && bench.path(&format!("run/checkpoints/step_{steps:06}")).exists(), "{steps}");
 
     done(bench.train("run", &LONG).arg("--resume"));
     same_as_whole(&bench, "run");

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tbrm_core::train::{Estimate, Reference, Start};
-use tbrm_core::{Event, Gpu, Model, Result, TrainConfig, Trainer};
+use tbrm_core::{Event, Gpu, Model, TrainConfig, Trainer};
 
 use super::Inputs;
+use crate::exit::Failure;
 use crate::progress::duration;
+use crate::tuning;
 
 /// Steps that a dry run measures, after one that compiles the kernels.
 const MEASURED: usize = 3;
@@ -87,9 +89,10 @@ impl Forecast {
         model: Model,
         inputs: Inputs,
         estimate: &Estimate,
-    ) -> Result<Forecast> {
+    ) -> Result<Forecast, Failure> {
         let lengths: Vec<usize> = inputs.all().map(|t| t.num_actions()).collect();
         let scored: usize = inputs.all().map(|t| t.tokens.len()).sum();
+        let variants = Some(tuning::variants(gpu, config, &model, &inputs.data.trajectories)?);
         let start = Start {
             model,
             data: inputs.data.trajectories,
@@ -97,7 +100,7 @@ impl Forecast {
             key: String::new(),
             // Its numbers do not change how long a step takes.
             reference: Some(Reference::none(lengths.into_iter())),
-            variants: None,
+            variants,
             resume: None,
         };
         let mut trainer = Trainer::new(gpu, config, start)?;

@@ -2,18 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde_json::Value;
 use tbrm_core::data::tokenizer::Tokenizer;
-use tbrm_core::train::{Checkpoint, Evaluation, Metrics, Sample, State};
+use tbrm_core::train::{Checkpoint, Metrics, Sample, State};
 use tbrm_core::{Error, ErrorKind, Result, TrainConfig};
 
 use crate::model_dir::ModelDir;
-use crate::report::{self, Report, SampleToken};
+use crate::report::{self, Report, SampleToken, Stage};
 use crate::store::{DirWriter, JsonLines, RunDir, read_file, write_file};
 use crate::tensorboard::EventWriter;
 
 /// Writes what a run leaves behind.
-pub(super) struct Recorder<'a> {
+pub(crate) struct Recorder<'a> {
     run: &'a RunDir,
     model: &'a ModelDir,
     settings: &'a Value,
@@ -25,11 +26,12 @@ pub(super) struct Recorder<'a> {
     /// The line of a step that is evaluated too: the evaluation joins it.
     waiting: Option<Value>,
     samples: Vec<report::Sample>,
+    stages: Vec<Stage>,
 }
 
 impl<'a> Recorder<'a> {
     /// For a run that goes on after `done` steps (`None`: from the beginning).
-    pub(super) fn new(
+    pub(crate) fn new(
         run: &'a RunDir,
         model: &'a ModelDir,
         settings: &'a Value,
@@ -49,10 +51,11 @@ impl<'a> Recorder<'a> {
             tensorboard: tensorboard.then(|| EventWriter::create(run.path())).transpose()?,
             waiting: None,
             samples: Vec::new(),
+            stages: Vec::new(),
         })
     }
 
-    pub(super) fn step(&mut self, metrics: &Metrics) -> Result<()> {
+    pub(crate) fn step(&mut self, metrics: &Metrics) -> Result<()> {
         self.flush()?;
         let line = json_of(metrics)?;
         let evaluated = self.eval_every > 0
@@ -61,7 +64,8 @@ impl<'a> Recorder<'a> {
         if evaluated { Ok(()) } else { self.flush() }
     }
 
-    pub(super) fn evaluated(&mut self, evaluation: &Evaluation) -> Result<()> {
+    /// Adds the `eval/` values of an [`Evaluation`](tbrm_core::train::Evaluation), or others, to the line of their step.
+    pub(crate) fn evaluated(&mut self, evaluation: &impl Serialize) -> Result<()> {
         // Where a finished run is mended, its last line has stood there before.
         let Some(line) = &mut self.waiting else { return Ok(()) };
         for (key, value) in json_of(evaluation)?.as_object().into_iter().flatten() {
@@ -69,10 +73,15 @@ impl<'a> Recorder<'a> {
                 line[key] = value.clone();
             }
         }
-        self.flush()
+        Ok(())
     }
 
-    pub(super) fn samples(&mut self, step: u64, samples: &[Sample]) -> Result<()> {
+    /// Adds a row to the report's table of accuracies.
+    pub(crate) fn stage(&mut self, stage: Stage) {
+        self.stages.push(stage);
+    }
+
+    pub(crate) fn samples(&mut self, step: u64, samples: &[Sample]) -> Result<()> {
         let tokenizer = &self.model.tokenizer;
         self.samples = samples.iter().map(|s| readable(tokenizer, step, s)).collect::<Result<_>>()?;
         let mut text = String::new();
@@ -86,7 +95,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Publishes a checkpoint, after the metrics that lead to it; the last one becomes the final model too.
-    pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<PathBuf> {
+    pub(crate) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<PathBuf> {
         self.flush()?;
         self.metrics.sync()?;
         let path = self.run.checkpoint_path(checkpoint.state.step);
@@ -108,7 +117,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Writes `report.html` from what there is, and returns the last step's metrics.
-    pub(super) fn report(&mut self) -> Result<Option<Value>> {
+    pub(crate) fn report(&mut self) -> Result<Option<Value>> {
         self.flush()?;
         let text = read_file(&self.run.join("metrics.jsonl"))?;
         let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
@@ -118,7 +127,7 @@ impl<'a> Recorder<'a> {
             title: &title,
             settings: self.settings,
             metrics: &metrics,
-            stages: &[],
+            stages: &self.stages,
             samples: &self.samples,
         };
         write_file(&self.run.join("report.html"), report::render(&report).as_bytes())?;
@@ -133,7 +142,7 @@ impl<'a> Recorder<'a> {
 }
 
 /// Reads a checkpoint's `state.json`, and the bytes of its `optimizer.safetensors`.
-pub(super) fn read_state(checkpoint: &Path) -> Result<(State, Vec<u8>)> {
+pub(crate) fn read_state(checkpoint: &Path) -> Result<(State, Vec<u8>)> {
     let state = State::parse(&read_file(&checkpoint.join("state.json"))?)
         .map_err(|error| error.at(checkpoint.display()))?;
     Ok((state, read_file(&checkpoint.join("optimizer.safetensors"))?))
@@ -161,7 +170,7 @@ fn make_parent(path: &Path) -> Result<()> {
         .map_err(|error| crate::store::store_error("cannot create", parent, &error))
 }
 
-fn json_of(value: &impl serde::Serialize) -> Result<Value> {
+fn json_of(value: &impl Serialize) -> Result<Value> {
     serde_json::to_value(value).map_err(|error| {
         Error::new(ErrorKind::Store, format!("cannot be written as JSON: {error}"), "report this")
     })

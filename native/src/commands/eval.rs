@@ -1,0 +1,95 @@
+//! `tbrm eval`: accuracy on problems with known answers.
+
+use serde_json::json;
+use tbrm_core::data::Needs;
+use tbrm_core::data::record::read_all;
+use tbrm_core::data::trajectory::Truncated;
+use tbrm_core::evaluation::{Accuracy, Attempt, Mean, Problem, attempt, capacity, problems};
+use tbrm_core::reward;
+use tbrm_core::rollout::{Rollout, RolloutConfig, slots};
+
+use super::generate::sampling;
+use crate::args::{Common, EvalArgs};
+use crate::exit::{Failure, Outcome};
+use crate::model_dir::ModelDir;
+use crate::progress::Progress;
+use crate::store::{read_file, write_file};
+
+/// Sequences generated at a time, where there is room: more of them are no faster on a processor.
+const SLOTS: usize = 64;
+
+pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> {
+    let reward = reward::parse(&args.reward)?;
+    let file = args.data.display().to_string();
+    let (records, _) = read_all(&file, &read_file(&args.data)?, Needs::Prompt, false)?;
+    let model = ModelDir::read(&args.model)?;
+    let encoder = model.encoder(None, Truncated::Keep)?;
+    let (max_new, positions) = (args.sampling.max_new_tokens, model.config.max_position_embeddings);
+    let problems = problems(&encoder, &file, &records, &*reward, max_new, positions)?;
+
+    let gpu = super::open(common)?;
+    let capacity = capacity(&problems, max_new);
+    let weights = model.weights()?.load(&gpu, &model.config, capacity)?;
+    let total = problems.len() * args.samples;
+    let config = RolloutConfig {
+        slots: slots(&gpu, &model.config, capacity, SLOTS.min(total)),
+        capacity,
+        sampling: sampling(&args.sampling, common),
+        stops: model.config.eos_token_id.clone(),
+    };
+    let mut rollout = Rollout::new(&gpu, &weights, config)?;
+    let mut progress = Progress::new("eval", total as u64, 0, common.quiet);
+    let report = |p: tbrm_core::rollout::Progress| {
+        progress.update(p.completions as u64, &format!("completions, {} tokens", p.tokens));
+    };
+    let judged = attempt(&mut rollout, &model.tokenizer, &*reward, &problems, args.samples, max_new, report);
+    let attempts = pollster::block_on(judged)?;
+    drop(progress);
+    if let Some(out) = &args.out {
+        write_file(out, lines(&problems, &attempts).as_bytes())?;
+    }
+    let accuracy = Accuracy::new(&attempts);
+    super::print(&if common.json { format!("{}\n", json!(accuracy)) } else { describe(&accuracy, args) })?;
+    Ok(Outcome::Done)
+}
+
+/// One object a completion, in the problems' order.
+fn lines(problems: &[Problem<'_>], attempts: &[Vec<Attempt>]) -> String {
+    let line = |problem: &Problem<'_>, sample: usize, attempt: &Attempt| {
+        let line = json!({
+            "line": problem.record.line,
+            "id": problem.record.id,
+            "sample": sample,
+            "completion": attempt.text,
+            "num_tokens": attempt.completion.tokens.len(),
+            "finished": attempt.completion.finished,
+            "vote": attempt.vote,
+            "reward": attempt.reward,
+        });
+        format!("{line}\n")
+    };
+    let of = |(problem, attempts): (&Problem<'_>, &Vec<Attempt>)| -> String {
+        attempts.iter().enumerate().map(|(sample, attempt)| line(problem, sample, attempt)).collect()
+    };
+    problems.iter().zip(attempts).map(of).collect()
+}
+
+fn describe(accuracy: &Accuracy, args: &EvalArgs) -> String {
+    let Accuracy { problems, samples, mean_length, finished_ratio, .. } = accuracy;
+    let mut text = format!(
+        "{problems} problems, {samples} completions each: {mean_length:.1} tokens, {:.1} % of them ended; {} reward\n",
+        100.0 * finished_ratio,
+        args.reward
+    );
+    let mut line = |name: String, mean: &Mean| {
+        let error = mean.standard_error.map_or_else(String::new, |error| format!(" ± {error:.4}"));
+        text += &format!("  {name:<10}{:.4}{error}\n", mean.mean);
+    };
+    line(format!("avg@{samples}"), &accuracy.avg);
+    accuracy.pass.iter().for_each(|pass| line(format!("pass@{}", pass.k), &pass.mean));
+    line(format!("maj@{samples}"), &accuracy.maj);
+    if let Some(out) = &args.out {
+        text += &format!("completions in {}\n", out.display());
+    }
+    text
+}

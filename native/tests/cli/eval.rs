@@ -1,0 +1,92 @@
+//! `tbrm eval`.
+
+use serde_json::{Value, json};
+
+use crate::support::Place;
+
+const PROBLEMS: &str = r#"{"id": "a", "prompt": "2+2=", "answer": "4"}
+
+{"prompt": "5-3=", "answer": 2}
+{"prompt": "1+1=", "answer": "2"}
+"#;
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("problems.jsonl", PROBLEMS);
+    place.done("init --preset nano --tokenizer bytes --out model --seed 1 --max-positions 40");
+    place
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+const EVAL: &str = "eval --model model --data problems.jsonl --max-new-tokens 12";
+
+#[test]
+fn the_summary_is_that_of_the_completions() {
+    let place = place();
+    // A byte model that knows nothing writes a given letter now and then.
+    let line = format!("{EVAL} --reward regex:[a-e] --samples 6 --out out.jsonl");
+    let summary = place.json(&line);
+    let lines = place.lines("out.jsonl");
+    assert_eq!(lines.len(), 18);
+    let order: Vec<(&Value, &Value)> = lines.iter().map(|l| (&l["line"], &l["sample"])).collect();
+    assert_eq!((order[0], order[7]), ((&json!(1), &json!(0)), (&json!(3), &json!(1))));
+    assert_eq!((&lines[0]["id"], &lines[6]["id"]), (&json!("a"), &Value::Null));
+    let right = |l: &Value| l["completion"].as_str().expect("a text").contains(['a', 'b', 'c', 'd', 'e']);
+    let rewards: Vec<f64> = lines.iter().map(|l| number(&l["reward"])).collect();
+    assert!(lines.iter().zip(&rewards).all(|(l, &r)| f64::from(u8::from(right(l))) == r));
+    let mean = rewards.iter().sum::<f64>() / 18.0;
+    assert!(mean > 0.0 && mean < 1.0, "nothing to test: {mean}");
+    assert!((number(&summary["avg"]["mean"]) - mean).abs() <= 1e-12);
+    assert_eq!((&summary["problems"], &summary["samples"]), (&json!(3), &json!(6)));
+    let solved = rewards.chunks(6).filter(|of| of.contains(&1.0)).count() as f64 / 3.0;
+    let pass = summary["pass"].as_array().expect("a list");
+    let ks: Vec<&Value> = pass.iter().map(|p| &p["k"]).collect();
+    assert_eq!(ks, [&json!(1), &json!(2), &json!(4), &json!(6)]);
+    assert!((number(&pass[0]["mean"]) - mean).abs() <= 1e-12);
+    assert!((number(&pass[3]["mean"]) - solved).abs() <= 1e-12);
+    assert!(number(&summary["maj"]["standard_error"]) >= 0.0);
+
+    // More samples do not change the first ones, and a seed changes them all.
+    place.done(&format!("{EVAL} --reward exact --samples 2 --out two.jsonl"));
+    let two = place.lines("two.jsonl");
+    assert_eq!(
+        (&two[0]["completion"], &two[3]["completion"]),
+        (&lines[0]["completion"], &lines[7]["completion"])
+    );
+    place.done(&format!("{EVAL} --reward exact --samples 2 --seed 1 --out other.jsonl"));
+    assert_ne!(place.lines("other.jsonl")[0]["completion"], lines[0]["completion"]);
+}
+
+#[test]
+fn the_table_has_a_line_for_each_figure() {
+    let place = place();
+    let text = place.done(&format!("{EVAL} --reward numeric --samples 2 --temperature 0"));
+    for name in ["3 problems, 2 completions", "avg@2", "pass@1", "pass@2", "maj@2", " ± "] {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+}
+
+#[test]
+fn problems_that_cannot_be_judged_are_refused() {
+    let place = place();
+    place.write("words.jsonl", "{\"prompt\": \"a\", \"answer\": \"none\"}\n");
+    place.write("bare.jsonl", "{\"prompt\": \"a\"}\n");
+    let long = json!({"prompt": "x".repeat(50), "answer": "1"});
+    place.write("long.jsonl", &format!("{}{long}\n", PROBLEMS));
+    for (data, reward, what) in [
+        ("words.jsonl", "numeric", "words.jsonl: line 1"),
+        ("bare.jsonl", "exact", "bare.jsonl: line 1"),
+        ("long.jsonl", "exact", "long.jsonl:5: field \"prompt\": its 50 tokens and 12 new"),
+        ("problems.jsonl", "best", "best"),
+        ("nowhere.jsonl", "exact", "nowhere.jsonl"),
+    ] {
+        let line =
+            format!("eval --model model --data {data} --reward {reward} --max-new-tokens 12 --out out.jsonl");
+        let error = place.refused(1, &line);
+        assert!(error.contains(what), "{error}");
+    }
+    assert!(!place.names().contains(&"out.jsonl".to_owned()));
+}
