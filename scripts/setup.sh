@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what building and testing need and is missing: a C linker, a Vulkan driver, Rust, its targets.
+# Installs what building and testing need and is missing: a C linker, a Vulkan driver, Python, Rust, its targets.
 # Quick and silent when everything is there; safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,6 +34,7 @@ has_vulkan_driver() {
 
 if [ "$(uname -s)" = Linux ]; then
     command -v cc >/dev/null || install 'a C compiler, for linking' build-essential
+    command -v python3 >/dev/null || install 'Python, for the examples' python3
     # Mesa brings lavapipe, the software driver that stands in where there is no GPU.
     has_vulkan_driver || install 'a Vulkan driver' mesa-vulkan-drivers
     # Into a variable: `grep -q` closing the pipe early would fail under pipefail.
