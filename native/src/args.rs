@@ -296,9 +296,9 @@ pub struct ScoreArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Sampling")]
 pub struct SamplingArgs {
-    /// The longest completion, in tokens
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive_count)]
-    pub max_new_tokens: usize,
+    /// The longest completion, in tokens (default: 128; `generate` takes fewer where the model's positions end)
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub max_new_tokens: Option<usize>,
     /// 0 takes the likeliest token
     #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = not_negative, allow_negative_numbers = true)]
     pub temperature: f64,

@@ -8,7 +8,7 @@ use tbrm_core::evaluation::{Accuracy, Attempt, Mean, Problem, attempt, capacity,
 use tbrm_core::reward;
 use tbrm_core::rollout::{Rollout, RolloutConfig, slots};
 
-use super::generate::sampling;
+use super::generate::{MAX_NEW_TOKENS, sampling};
 use crate::args::{Common, EvalArgs};
 use crate::exit::{Failure, Outcome};
 use crate::model_dir::ModelDir;
@@ -24,7 +24,8 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> 
     let (records, _) = read_all(&file, &read_file(&args.data)?, Needs::Prompt, false)?;
     let model = ModelDir::read(&args.model)?;
     let encoder = model.encoder(None, Truncated::Keep)?;
-    let (max_new, positions) = (args.sampling.max_new_tokens, model.config.max_position_embeddings);
+    let max_new = args.sampling.max_new_tokens.unwrap_or(MAX_NEW_TOKENS);
+    let positions = model.config.max_position_embeddings;
     let problems = problems(&encoder, &file, &records, &*reward, max_new, positions)?;
 
     let gpu = super::open(common)?;

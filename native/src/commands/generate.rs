@@ -11,18 +11,24 @@ use crate::exit::{Failure, Outcome};
 use crate::model_dir::ModelDir;
 use crate::progress::Progress;
 
+/// The longest completion, in tokens, where the command line sets none.
+pub(super) const MAX_NEW_TOKENS: usize = 128;
+
 pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Outcome, Failure> {
     let model = ModelDir::read(&args.model)?;
     let prompt = model.encoder(None, Truncated::Keep)?.prompt(&Text::Plain(args.prompt.clone()));
     let tokens = prompt.map_err(|what| Error::new(ErrorKind::Data, what, "give a --prompt of some text"))?;
-    let max_new = args.sampling.max_new_tokens;
-    let (needed, positions) = (tokens.len() + max_new - 1, model.config.max_position_embeddings);
+    let positions = model.config.max_position_embeddings;
+    // The last new token is never an input, so it needs no position.
+    let room = (positions + 1).saturating_sub(tokens.len());
+    let max_new = args.sampling.max_new_tokens.unwrap_or(MAX_NEW_TOKENS.min(room).max(1));
+    let needed = tokens.len() + max_new - 1;
     if needed > positions {
         let what = format!(
             "the prompt's {} tokens and {max_new} new ones exceed the model's {positions} positions",
             tokens.len()
         );
-        let help = match (positions + 1).saturating_sub(tokens.len()) {
+        let help = match room {
             0 => "shorten the prompt".to_owned(),
             room => format!("use --max-new-tokens {room} or fewer, or shorten the prompt"),
         };

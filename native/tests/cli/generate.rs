@@ -44,7 +44,7 @@ fn what_does_not_fit_is_refused() {
     let place = place();
     let long = "x".repeat(41);
     for (line, what) in [
-        (format!("generate --model model --prompt {long}"), "41 tokens and 128 new"),
+        (format!("generate --model model --prompt {long}"), "41 tokens and 1 new"),
         ("generate --model model --prompt abc --max-new-tokens 39".into(), "3 tokens and 39 new ones exceed"),
         ("generate --model nowhere --prompt abc".into(), "nowhere: no such directory"),
         ("generate --model model --prompt ".into(), "no tokens"),
@@ -53,6 +53,11 @@ fn what_does_not_fit_is_refused() {
         assert!(error.contains(what), "{error}");
     }
     place.done("generate --model model --prompt abc --max-new-tokens 38");
+    let fitting = place.json("generate --model model --prompt abc");
+    assert!(
+        fitting["num_tokens"].as_u64().is_some_and(|n| n <= 38),
+        "the default stays within the positions"
+    );
     place.refused(2, "generate --model model --prompt abc --temperature -1");
     place.refused(2, "generate --model model --prompt abc --top-p 1.5");
 }
