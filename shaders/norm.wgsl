@@ -4,10 +4,7 @@
 #variant tile WG=64u ROWS=1u
 #variant lane LANE WG=8u ROWS=8u
 #import shared/grid
-#if LANE
-#else
-#import shared/reduce
-#endif
+#import shared/row
 
 // Columns of one workgroup of norm_bwd_w.
 const COLS: u32 = 8u;
@@ -30,31 +27,6 @@ struct NormParams {
 @group(0) @binding(7) var<storage, read_write> dx: array<f32>; // (T, C) += (the residual stream carries the rest)
 @group(0) @binding(8) var<storage, read_write> dw: array<f32>; // (C) +=
 
-// The sum of f over the row's columns. In the lane variant an invocation has a row of its own.
-#if LANE
-fn row_of(group: u32, lid: u32) -> u32 {
-    return group * ROWS + lid;
-}
-fn first_col(lid: u32) -> u32 {
-    return 0u;
-}
-const STEP: u32 = 1u;
-fn total(lid: u32, value: f32) -> f32 {
-    return value;
-}
-#else
-fn row_of(group: u32, lid: u32) -> u32 {
-    return group;
-}
-fn first_col(lid: u32) -> u32 {
-    return lid;
-}
-const STEP: u32 = WG;
-fn total(lid: u32, value: f32) -> f32 {
-    return reduce_sum(lid, value);
-}
-#endif
-
 @compute @workgroup_size(WG)
 fn norm_fwd(
     @builtin(workgroup_id) wid: vec3<u32>,
@@ -67,14 +39,14 @@ fn norm_fwd(
     }
     let base = row * p.cols;
     var sum = 0.0;
-    for (var c = first_col(lid); c < p.cols; c += STEP) {
+    for (var c = part_of(lid); c < p.cols; c += PARTS) {
         sum += x[base + c] * x[base + c];
     }
-    let s = 1.0 / sqrt(total(lid, sum) / f32(p.cols) + p.eps);
-    for (var c = first_col(lid); c < p.cols; c += STEP) {
+    let s = 1.0 / sqrt(all_sum(lid, sum) / f32(p.cols) + p.eps);
+    for (var c = part_of(lid); c < p.cols; c += PARTS) {
         out[base + c] = x[base + c] * s * w[c];
     }
-    if first_col(lid) == 0u {
+    if part_of(lid) == 0u {
         rstd[row] = s;
     }
 }
@@ -92,11 +64,11 @@ fn norm_bwd_x(
     let base = row * p.cols;
     let s = scale[row];
     var sum = 0.0;
-    for (var c = first_col(lid); c < p.cols; c += STEP) {
+    for (var c = part_of(lid); c < p.cols; c += PARTS) {
         sum += dout[base + c] * w[c] * x[base + c];
     }
-    let mean = total(lid, sum) * s * s / f32(p.cols);
-    for (var c = first_col(lid); c < p.cols; c += STEP) {
+    let mean = all_sum(lid, sum) * s * s / f32(p.cols);
+    for (var c = part_of(lid); c < p.cols; c += PARTS) {
         dx[base + c] += s * (dout[base + c] * w[c] - x[base + c] * mean);
     }
 }

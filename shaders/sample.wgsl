@@ -6,10 +6,7 @@
 #variant lane LANE WG=8u ROWS=8u
 #import shared/grid
 #import shared/random
-#if LANE
-#else
-#import shared/reduce
-#endif
+#import shared/row
 
 struct SampleParams {
     rows: u32, // B
@@ -30,36 +27,6 @@ struct SampleParams {
 @group(0) @binding(4) var<storage, read_write> position: array<u32>; // (B) its position
 @group(0) @binding(5) var<storage, read_write> state: array<u32>; // (B, 4): done, tokens written, limit, random stream
 @group(0) @binding(6) var<storage, read_write> out: array<u32>; // (B, capacity)
-
-#if LANE
-fn row_of(group: u32, lid: u32) -> u32 {
-    return group * ROWS + lid;
-}
-fn part_of(lid: u32) -> u32 {
-    return 0u;
-}
-const PARTS: u32 = 1u;
-fn all_sum(lid: u32, value: f32) -> f32 {
-    return value;
-}
-fn all_max(lid: u32, value: f32) -> f32 {
-    return value;
-}
-#else
-fn row_of(group: u32, lid: u32) -> u32 {
-    return group;
-}
-fn part_of(lid: u32) -> u32 {
-    return lid;
-}
-const PARTS: u32 = WG;
-fn all_sum(lid: u32, value: f32) -> f32 {
-    return reduce_sum(lid, value);
-}
-fn all_max(lid: u32, value: f32) -> f32 {
-    return reduce_max(lid, value);
-}
-#endif
 
 // An integer that orders like the number.
 fn key(x: f32) -> u32 {
