@@ -132,7 +132,7 @@ fn a_binary_without_the_page_says_how_to_build_it() {
         assert_eq!(run.refusal(1), "this `tbrm` was built without the page");
         assert!(run.stderr.contains("`make web`"), "{}", run.stderr);
     } else {
-        assert_eq!(Serving::start(&place, "").get("/").0, 200);
+        assert_eq!(Serving::start(&place, "--quiet").get("/").0, 200);
     }
 }
 
