@@ -24,6 +24,8 @@ export class App {
   /** Ends when the engine is there, or could not be. */
   booted: Promise<void> = Promise.resolve();
   private failed = false;
+  /** Why the last worker was ended. */
+  private restarted: Fault | undefined;
   private readonly listeners = new Map<Topic, ((detail: string) => void)[]>();
 
   constructor(
@@ -104,9 +106,11 @@ export class App {
 
   /** Shows what went wrong. A fatal fault ends the worker: a new one can begin where the run was saved. */
   fault(error: unknown): void {
+    // What was asked of a worker that was ended fails for the reason that was shown already.
+    if (error === this.restarted) return;
     const fault = faultOf(error);
     this.failed = true;
-    this.dialog.show(fault, this.remedy(fault));
+    this.dialog.show(fault, isFatal(fault) ? this.remedy(fault) : undefined);
     this.showState();
   }
 
@@ -116,18 +120,24 @@ export class App {
     this.showState();
   }
 
-  private remedy(fault: Fault): Remedy | undefined {
-    if (!isFatal(fault)) return undefined;
+  private remedy(fault: Fault): Remedy {
     const run = this.live?.complete === false ? this.live.run : undefined;
-    return { label: run ? "Restart and go on" : "Restart", act: () => void this.restart(fault, run) };
+    return {
+      label: run ? "Restart and go on" : "Restart",
+      act: () => void this.restart(fault, run),
+      dismiss: () => void this.restart(fault, undefined),
+    };
   }
 
   private async restart(why: Fault, run: string | undefined): Promise<void> {
+    this.restarted = why;
     this.training = "idle";
-    this.client.restart(why);
     this.boot = undefined;
+    this.client.restart(why);
     this.tell("state");
+    this.showState();
     await this.start();
+    await this.loadRuns();
     const kept = this.runs.find(({ id }) => id === run);
     if (this.boot && kept?.resumable) await this.resume(kept);
   }

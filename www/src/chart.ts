@@ -46,7 +46,6 @@ export class Chart {
       this.plot,
     );
     new ResizeObserver(() => redraw(this.draw)).observe(this.plot);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw(this.draw));
     new MutationObserver(() => redraw(this.draw)).observe(document.documentElement, {
       attributeFilter: ["data-theme"],
     });
@@ -73,6 +72,7 @@ export class Chart {
       this.style.log,
       this.style.smoothing > 0,
       scheme,
+      series.map(({ points }) => points?.show),
     ]);
     if (this.uplot && shape === this.made) {
       if (this.uplot.width !== width) this.uplot.setSize({ width, height: HEIGHT });

@@ -6,6 +6,8 @@ import type { Fault } from "./protocol";
 export interface Remedy {
   label: string;
   act(): void;
+  /** What has to be done even by those who only close the dialog. */
+  dismiss(): void;
 }
 
 export class FaultDialog {
@@ -20,9 +22,14 @@ export class FaultDialog {
     this.actions,
   );
 
+  private remedy: Remedy | undefined;
+
   constructor(parent: Element, onclose: () => void) {
     parent.append(this.dialog);
-    this.dialog.addEventListener("close", onclose);
+    this.dialog.addEventListener("close", () => {
+      onclose();
+      this.remedy?.dismiss();
+    });
   }
 
   get open(): boolean {
@@ -35,8 +42,10 @@ export class FaultDialog {
     this.dialog.dataset.kind = fault.kind;
     this.what.textContent = sentence(fault.what);
     this.help.textContent = sentence(fault.help);
+    this.remedy = remedy;
     const close = h("button", { type: "button", text: "Close", onclick: () => this.dialog.close() });
     const act = () => {
+      this.remedy = undefined;
       this.dialog.close();
       remedy?.act();
     };

@@ -62,7 +62,7 @@ export function axis(values: number[]): {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
   const ticks: number[] = [];
-  for (let i = Math.ceil(low / step); i * step <= high; i++) ticks.push(i * step);
+  for (let i = Math.ceil(low / step); i * step <= high; i++) ticks.push(i * step + 0);
   return { low, high, ticks, share: (value) => (value - low) / (high - low) };
 }
 

@@ -9,10 +9,12 @@ type Theme = (typeof THEMES)[number];
 const SIGNS: Record<Theme, string> = { system: "◐", light: "☀", dark: "☾" };
 
 export function themeButton(): HTMLButtonElement {
+  const system = matchMedia("(prefers-color-scheme: dark)");
   let theme = THEMES.find((known) => known === localStorage.getItem(KEY)) ?? "system";
   const button = h("button", { type: "button", class: "theme" });
   const show = () => {
-    document.documentElement.dataset.theme = theme;
+    const dark = theme === "dark" || (theme === "system" && system.matches);
+    document.documentElement.dataset.theme = dark ? "dark" : "light";
     button.textContent = SIGNS[theme];
     button.title = `Colours: ${theme}`;
     button.setAttribute("aria-label", `Colours: ${theme}. Change`);
@@ -22,6 +24,7 @@ export function themeButton(): HTMLButtonElement {
     localStorage.setItem(KEY, theme);
     show();
   });
+  system.addEventListener("change", show);
   show();
   return button;
 }

@@ -85,7 +85,7 @@ export function insideView(app: App): View {
     h("h1", { text: "Look inside" }),
     h(
       "div",
-      { class: "toolbar" },
+      { class: "toolbar left" },
       label("run", runs),
       label("before: step", first),
       label("after: step", second),
@@ -155,19 +155,19 @@ export function insideView(app: App): View {
   }
 
   function draw(): void {
-    const scale = scaleOf([...before, ...after]);
+    const beta = betaOf(history?.config ?? {});
+    const style = { scale: scaleOf([...before, ...after]), beta, readout };
     const rows = after.map((sample, i) => {
       const earlier = before[i];
       const comparable = earlier && earlier !== sample && earlier.completion === sample.completion;
       return h(
         "div",
         { class: "sample" },
-        comparable && tokenLine(`step ${first.value}`, earlier, scale, readout),
-        tokenLine(`step ${second.value}`, sample, scale, readout),
+        comparable && tokenLine(`step ${first.value}`, earlier, style),
+        tokenLine(`step ${second.value}`, sample, style),
       );
     });
     fill(list, ...rows);
-    const beta = betaOf(history?.config ?? {});
     const points =
       beta === undefined
         ? []

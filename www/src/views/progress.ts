@@ -125,14 +125,11 @@ export function progressView(app: App, onagain: () => void): { root: HTMLElement
     const { columns } = stage;
     const tile = (label: string, value: string) =>
       h("div", {}, h("dt", { text: label }), h("dd", { text: value }));
-    const accuracy = stage.accuracy.at(-1)?.mean;
     fill(
       tiles,
       tile("step", `${count(columns.steps.at(-1) ?? 0)}${stage.steps ? ` of ${count(stage.steps)}` : ""}`),
       tile("loss", short(columns.last("loss"))),
-      accuracy === undefined
-        ? tile("reward", short(columns.last("reward")))
-        : tile("held-out accuracy", percent(accuracy)),
+      tile("reward", short(columns.last("reward"))),
       tile("tokens/s", short(columns.last("tokens_per_s"))),
       tile("left", app.training === "training" ? remaining(stage) : "–"),
     );

@@ -21,7 +21,10 @@ export function rating(onrate: (reward: number) => void): HTMLElement {
       "aria-pressed": "false",
       onclick: () => choose(reward),
     });
-  const [up, down] = [thumb("👍", "Good answer: reward 1", 1), thumb("👎", "Bad answer: reward −1", -1)];
+  const [up, down] = [
+    thumb("▲ Good", "Good answer: reward 1", 1),
+    thumb("▼ Bad", "Bad answer: reward −1", -1),
+  ];
 
   function choose(reward: number): void {
     up.setAttribute("aria-pressed", String(reward === 1));

@@ -108,7 +108,7 @@ export function runsView(app: App): View {
         name,
         h("span", { class: `badge ${badge(run, here)}`, text: badge(run, here) }),
       ),
-      h("p", { class: "muted", text: facts(run) }),
+      h("p", { class: "facts muted", text: facts(run) }),
       elsewhere &&
         h("p", { class: "notice", text: "Another tab trains this run: here it can only be read." }),
       h(

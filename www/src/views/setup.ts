@@ -21,7 +21,7 @@ export function setupForm(app: App): { root: HTMLElement; fill(shared: Shared): 
   let asked = 0;
 
   const name = h("input", { type: "text", value: "My run", maxlength: 80, required: true });
-  const choice = h("div");
+  const choice = h("div", { class: "choice" });
   let preset = select([[FOLDER, "a folder of mine"]], FOLDER);
   const modelState = h("p", { class: "help", "aria-live": "polite" });
   const modelDrop = dropZone(

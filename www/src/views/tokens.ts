@@ -2,11 +2,19 @@
 
 import { h } from "../element";
 import { short } from "../format";
-import { strength } from "../look";
+import { rhoOf, strength } from "../look";
 import type { Sample, SampleToken } from "../protocol";
 
-/** `readout` says the numbers of the token that is pointed at or focused. */
-export function tokenLine(when: string, sample: Sample, scale: number, readout: HTMLElement): HTMLElement {
+export interface TokenStyle {
+  /** The |advantage| that is coloured fully. */
+  scale: number;
+  /** The run's, where it is known. */
+  beta: number | undefined;
+  /** Says the numbers of the token that is pointed at or focused. */
+  readout: HTMLElement;
+}
+
+export function tokenLine(when: string, sample: Sample, { scale, beta, readout }: TokenStyle): HTMLElement {
   const tokens = sample.tokens.map((token, i) => {
     const sign = token.advantage < 0 ? "down" : "up";
     const made = h("span", {
@@ -30,7 +38,8 @@ export function tokenLine(when: string, sample: Sample, scale: number, readout: 
     event.preventDefault();
     next.focus();
   });
-  const numbers = `reward ${short(sample.reward)} · residual ${short(sample.residual)}`;
+  const rho = beta === undefined ? "" : ` · rho ${short(rhoOf(sample, beta))}`;
+  const numbers = `reward ${short(sample.reward)}${rho} · residual ${short(sample.residual)}`;
   return h(
     "div",
     { class: "line" },
