@@ -1,0 +1,219 @@
+// The runs that this browser keeps: looked at, compared, renamed, deleted, downloaded, and loaded from elsewhere.
+
+import type { App } from "../app";
+import { dropZone } from "../drop";
+import { fill, h } from "../element";
+import { faultOf } from "../errors";
+import { confirmed } from "../fault";
+import { bytes, count, day, percent, short } from "../format";
+import type { NamedFile, RunInfo } from "../protocol";
+import { fileName, save } from "../save";
+import { comparison } from "./compare";
+import type { View } from "./view";
+
+export function runsView(app: App): View {
+  const chosen = new Set<string>();
+  const list = h("ul", { class: "runs" });
+  const storage = h("p", { class: "muted", id: "storage" });
+  const said = h("p", { role: "status", class: "muted" });
+  const compare = comparison(app);
+  const load = dropZone(
+    "Load a run of the command: its folder (runs/demo, …) or a .zip of it",
+    { folder: true, accept: ".zip" },
+    (files) => void take(files),
+  );
+  const root = h(
+    "section",
+    { "aria-label": "Keep" },
+    h("h1", { text: "Kept runs" }),
+    h("p", {
+      class: "lead",
+      text: "Runs and their checkpoints stay in this browser, on this machine, until you delete them. Tick some to compare their curves.",
+    }),
+    list,
+    load,
+    said,
+    storage,
+    compare.root,
+  );
+
+  async function take(files: NamedFile[]): Promise<void> {
+    const first = files[0]?.path ?? "";
+    const name = first.includes("/") ? first.split("/")[0] : first.replace(/\.zip$/, "");
+    said.textContent = "Loading …";
+    try {
+      const { run } = await app.client.request("load", { name: name || "Loaded run", files });
+      chosen.add(run);
+      said.textContent = "Loaded.";
+      await compare.show(chosen);
+    } catch (error) {
+      said.textContent = "";
+      app.fault(error);
+    }
+  }
+
+  async function attempt(act: () => Promise<unknown>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      app.fault(error);
+    }
+  }
+
+  function row(run: RunInfo): HTMLElement {
+    const here = app.training !== "idle" && app.live?.run === run.id;
+    const elsewhere = run.busy && !here;
+    const tick = h("input", {
+      type: "checkbox",
+      checked: chosen.has(run.id),
+      "aria-label": `Compare ${run.name}`,
+    });
+    tick.addEventListener("change", () => {
+      if (tick.checked) chosen.add(run.id);
+      else chosen.delete(run.id);
+      void attempt(() => compare.show(chosen));
+    });
+    const name = h("input", {
+      type: "text",
+      class: "name",
+      value: run.name,
+      maxlength: 80,
+      "aria-label": "Name of the run",
+      disabled: run.busy,
+    });
+    name.addEventListener(
+      "change",
+      () =>
+        void attempt(() =>
+          app.client.request("rename", { run: run.id, name: name.value.trim() || run.name }),
+        ),
+    );
+    const remove = async () => {
+      if (!(await confirmed(`Delete “${run.name}” with its checkpoints? This cannot be undone.`, "Delete")))
+        return;
+      chosen.delete(run.id);
+      await attempt(() => app.client.request("remove", { run: run.id }));
+      await attempt(() => compare.show(chosen));
+    };
+    const files = h("div", { class: "files" });
+    const details = h("details", {}, h("summary", { text: "Download" }), files);
+    details.addEventListener("toggle", () => void (details.open && attempt(() => listFiles(run, files))));
+    return h(
+      "li",
+      { "data-run": run.id },
+      h(
+        "div",
+        { class: "head" },
+        tick,
+        name,
+        h("span", { class: `badge ${badge(run, here)}`, text: badge(run, here) }),
+      ),
+      h("p", { class: "facts muted", text: facts(run) }),
+      elsewhere &&
+        h("p", { class: "notice", text: "Another tab trains this run: here it can only be read." }),
+      h(
+        "div",
+        { class: "actions" },
+        run.resumable &&
+          !run.busy &&
+          h("button", {
+            type: "button",
+            text: "Resume",
+            disabled: app.training !== "idle" || !app.boot,
+            onclick: () => void resume(run),
+          }),
+        h("button", { type: "button", text: "Delete", disabled: run.busy, onclick: () => void remove() }),
+      ),
+      details,
+    );
+  }
+
+  async function resume(run: RunInfo): Promise<void> {
+    location.hash = "train";
+    await app.resume(run);
+  }
+
+  async function listFiles(run: RunInfo, into: HTMLElement): Promise<void> {
+    fill(into, "Listing …");
+    const files = await app.client.request("files", { run: run.id });
+    const archive = (text: string, folder: string, name: string) => {
+      const make = async () =>
+        save(
+          await app.client.request("archive", { run: run.id, folder }),
+          `${fileName(run.name)}${name}.zip`,
+        );
+      return h("button", { type: "button", text, onclick: () => void attempt(make) });
+    };
+    const single = ({ path, bytes: size }: { path: string; bytes: number }) => {
+      const get = async () =>
+        save(await app.client.request("file", { run: run.id, path }), path.slice(path.lastIndexOf("/") + 1));
+      return h(
+        "li",
+        {},
+        h("button", { type: "button", class: "link", text: path, onclick: () => void attempt(get) }),
+        h("small", { text: ` ${bytes(size)}` }),
+      );
+    };
+    const hasModel = files.some(({ path }) => path.startsWith("model/"));
+    fill(
+      into,
+      h(
+        "div",
+        { class: "actions" },
+        archive("The whole run (.zip)", "", ""),
+        hasModel && archive("The model, a Hugging Face folder (.zip)", "model", "-model"),
+      ),
+      h("ul", {}, ...files.map(single)),
+    );
+  }
+
+  let drawn = "";
+  function draw(): void {
+    // A list that is made anew closes what was opened in it, and loses the focus.
+    const now = JSON.stringify([app.runs, app.training === "idle", app.boot !== undefined]);
+    if (now === drawn) return;
+    drawn = now;
+    fill(list, ...app.runs.map(row));
+    if (app.runs.length === 0)
+      list.append(h("li", { class: "muted", text: "None yet. Train the demo, or load a run below." }));
+    void showStorage();
+  }
+
+  async function showStorage(): Promise<void> {
+    try {
+      const { usage, quota } = await app.client.request("storage", {});
+      const kept = await navigator.storage?.persisted?.();
+      const promise = kept
+        ? "The browser has promised to keep it."
+        : "The browser may evict it when the disk fills up: download what matters.";
+      storage.textContent = `${bytes(usage)} of ${bytes(quota)} used. ${promise}`;
+    } catch (error) {
+      storage.textContent = faultOf(error).what;
+    }
+  }
+
+  for (const topic of ["runs", "state", "boot"] as const) app.on(topic, draw);
+  return {
+    root,
+    shown() {
+      draw();
+      void attempt(() => compare.show(chosen));
+    },
+  };
+}
+
+function badge(run: RunInfo, here: boolean): string {
+  if (here) return "training";
+  if (run.busy) return "read-only";
+  if (run.finished) return "finished";
+  return run.resumable ? "unfinished" : "loaded";
+}
+
+function facts(run: RunInfo): string {
+  const steps = run.steps > 0 ? `step ${count(run.step)} of ${count(run.steps)}` : `${count(run.step)} steps`;
+  const parts = [day(run.created), steps];
+  if (run.loss !== null) parts.push(`loss ${short(run.loss)}`);
+  if (run.accuracy !== null) parts.push(`accuracy ${percent(run.accuracy)}`);
+  parts.push(bytes(run.bytes));
+  return parts.filter((part) => part !== "").join(" · ");
+}
