@@ -13,7 +13,7 @@ use crate::macrotask::Macrotasks;
 use crate::object::to_js;
 
 #[derive(Serialize)]
-struct PresetInfo {
+pub(crate) struct PresetInfo {
     name: &'static str,
     params: u64,
     vocab_size: usize,
@@ -26,6 +26,10 @@ struct PresetInfo {
 /// The named model sizes, the smallest first.
 #[wasm_bindgen(unchecked_return_type = "PresetInfo[]")]
 pub fn presets() -> Result<JsValue> {
+    Ok(to_js(&preset_infos()?))
+}
+
+pub(crate) fn preset_infos() -> tbrm_core::Result<Vec<PresetInfo>> {
     let info = |preset: Preset| {
         let config = ModelConfig::preset(preset.name)?;
         Ok(PresetInfo {
@@ -38,8 +42,7 @@ pub fn presets() -> Result<JsValue> {
             sequences: preset.sequences,
         })
     };
-    let infos: Vec<PresetInfo> = PRESETS.into_iter().map(info).collect::<tbrm_core::Result<_>>()?;
-    Ok(to_js(&infos))
+    PRESETS.into_iter().map(info).collect()
 }
 
 /// Measures `steps` optimizer steps of `preset` after two that warm up; `onstep` hears of each, the warm-up's too.

@@ -16,10 +16,10 @@ pub struct Gpu {
 }
 
 #[derive(Debug, Serialize)]
-struct DeviceInfo<'a> {
-    name: &'a str,
+pub(crate) struct DeviceInfo<'a> {
+    pub(crate) name: &'a str,
     #[serde(flatten)]
-    caps: &'a Caps,
+    pub(crate) caps: &'a Caps,
 }
 
 /// Opens the browser's GPU. `onfault` hears of what happens by itself: a lost device, an error that the device reports,

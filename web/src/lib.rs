@@ -23,12 +23,8 @@ mod fault;
 mod gpu;
 mod macrotask;
 mod object;
-
-use wasm_bindgen::prelude::wasm_bindgen;
+mod types;
 
 pub use bench::{bench, presets};
 pub use fault::{Fault, Result};
 pub use gpu::{Gpu, open_gpu};
-
-#[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = include_str!("types.d.ts");

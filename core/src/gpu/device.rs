@@ -214,6 +214,8 @@ impl Gpu {
     /// Frees the device with all its memory, whoever still holds a part of it: what uses it afterwards fails, as after
     /// a loss.
     pub fn destroy(&self) {
+        // Said first: natively the loss is told only at the next poll, after the errors that follow from it.
+        self.inner.fault.lose("it was destroyed");
         self.device().destroy();
     }
 

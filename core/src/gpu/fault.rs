@@ -27,8 +27,17 @@ impl FirstFault {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             uncaptured.remember(device_error(&error));
         }));
-        device.set_device_lost_callback(move |_, message| lost.remember(lost_error(&message)));
+        device.set_device_lost_callback(move |_, message| lost.lose(&message));
         fault
+    }
+
+    /// The device is lost, for the reason in `message`.
+    pub(super) fn lose(&self, message: &str) {
+        self.remember(Error::new(
+            ErrorKind::Device,
+            format!("the device was lost: {}", one_line(message)),
+            "start again with --resume; if it happens again, update the driver or use a smaller --micro-batch-tokens",
+        ));
     }
 
     fn remember(&self, error: Error) {
@@ -92,14 +101,6 @@ fn device_error(error: &wgpu::Error) -> Error {
     }
 }
 
-fn lost_error(message: &str) -> Error {
-    Error::new(
-        ErrorKind::Device,
-        format!("the device was lost: {}", one_line(message)),
-        "start again with --resume; if it happens again, update the driver or use a smaller --micro-batch-tokens",
-    )
-}
-
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -138,7 +139,7 @@ mod tests {
         gpu.destroy();
         let error = block_on(gpu.read::<f32>(&numbers)).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Device, "{error:?}");
-        let fault = block_on(gpu.faulted());
-        assert!(fault.kind == ErrorKind::Device && fault.what.contains("lost"), "{fault:?}");
+        assert!(error.what.contains("lost"), "{error:?}");
+        assert_eq!(block_on(gpu.faulted()), error);
     }
 }
