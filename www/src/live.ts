@@ -131,7 +131,8 @@ export class Live {
   recall(history: History, saved: number): void {
     const columns = Columns.of(history);
     columns.keep(saved);
-    this.stages.push({ name: "", steps: this.steps, columns, accuracy: history.accuracy });
+    const recalled = { name: "", steps: this.steps, columns, accuracy: history.accuracy };
+    this.stages.splice(0, this.stages.length, recalled);
     this.saved = saved;
   }
 

@@ -1,6 +1,7 @@
 // What a run is made of: a model, logs, settings, and what it will take.
 
 import type { App } from "../app";
+import { copy } from "../copy";
 import { dropZone } from "../drop";
 import { field, fill, h, select } from "../element";
 import { faultOf } from "../errors";
@@ -164,8 +165,8 @@ export function setupForm(app: App): { root: HTMLElement; fill(shared: Shared): 
   });
   link.addEventListener("click", async () => {
     const chosen = preset.value === FOLDER ? {} : { model: preset.value };
-    await navigator.clipboard.writeText(linkTo({ ...chosen, settings: form?.values() ?? {} }, location.href));
-    said.textContent = "Copied. The link holds the settings, not your data.";
+    const url = linkTo({ ...chosen, settings: form?.values() ?? {} }, location.href);
+    said.textContent = await copy(url, "Copied. The link holds the settings, not your data.");
   });
   app.on("boot", booted);
   app.on("state", () => {

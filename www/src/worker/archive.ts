@@ -26,7 +26,7 @@ export async function archive(store: OpfsStore, folder: string): Promise<Blob> {
     pieces.push(new Blob([piece as Uint8Array<ArrayBuffer>]));
   });
   for (const { path } of files) {
-    const file = await store.file(path);
+    const file = await settled(store, path);
     if (!file) continue;
     const entry = new ZipPassThrough(folder ? path.slice(folder.length + 1) : path);
     zip.add(entry);
@@ -37,6 +37,13 @@ export async function archive(store: OpfsStore, folder: string): Promise<Blob> {
   }
   zip.end();
   return new Blob(pieces, { type: "application/zip" });
+}
+
+/** A file that does not change any more while it is read: of one that may grow, a copy. */
+export async function settled(store: OpfsStore, path: string): Promise<Blob | undefined> {
+  if (!path.endsWith(".jsonl")) return store.file(path);
+  const bytes = await store.read(path);
+  return bytes && new Blob([bytes as Uint8Array<ArrayBuffer>]);
 }
 
 /** The files in a zip. */

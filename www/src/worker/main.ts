@@ -2,7 +2,7 @@
 
 import { faultOf } from "../errors";
 import type { Call, Calls, Fault, FromWorker, NamedFile, Push, Request } from "../protocol";
-import { archive, unarchive, within } from "./archive";
+import { archive, settled, unarchive, within } from "./archive";
 import { type Chat, type Engine, type Gpu, loadEngine } from "./engine";
 import { FeedbackLog } from "./feedback";
 import { sourceOf, specOf } from "./input";
@@ -144,7 +144,7 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
     return (await (await runs()).store(run)).walk();
   },
   async file({ run, path }) {
-    const file = await (await (await runs()).store(run)).file(path);
+    const file = await settled(await (await runs()).store(run), path);
     if (file) return file;
     throw {
       kind: "store",

@@ -185,7 +185,7 @@ function stepOf(name: string): number | undefined {
 }
 
 async function text(store: OpfsStore, path: string): Promise<string | undefined> {
-  return (await store.file(path))?.text();
+  return store.look(path, (file) => file.text());
 }
 
 async function json(store: OpfsStore, path: string): Promise<unknown> {
@@ -198,8 +198,6 @@ async function json(store: OpfsStore, path: string): Promise<unknown> {
 
 /** The last whole line, without reading what comes before. */
 async function lastLine(store: OpfsStore, path: string): Promise<Record<string, number>> {
-  const file = await store.file(path);
-  if (!file) return {};
-  const tail = await file.slice(Math.max(0, file.size - 8192)).text();
-  return (linesOf(tail).at(-1) ?? {}) as Record<string, number>;
+  const tail = await store.look(path, (file) => file.slice(Math.max(0, file.size - 8192)).text());
+  return (linesOf(tail ?? "").at(-1) ?? {}) as Record<string, number>;
 }

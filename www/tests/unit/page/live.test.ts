@@ -39,6 +39,8 @@ test("a stage has its own curves, and what was recalled joins the stage that goe
     ["tbrm", 9],
   ]);
   const resumed = new Live("run", 9);
+  // Drawn before anything is known.
+  expect(resumed.stage.name).toBe("");
   const columns = { step: Float64Array.of(1, 2, 3), loss: Float64Array.of(3, 2, 1) };
   resumed.recall({ columns, sampled: [], config: {}, accuracy: [] }, 2);
   resumed.hear({ type: "stage", stage: "tbrm", steps: 9 });
