@@ -8,6 +8,7 @@ mod generate;
 mod init;
 mod logs;
 mod score;
+mod serve;
 mod train;
 
 use std::io::{self, Write};
@@ -42,6 +43,7 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Logs(command) => logs::run(command, common),
         Command::Bench(args) => bench::run(args, common),
         Command::Train(args) => train::run(args, common),
+        Command::Serve(args) => serve::run(args, common),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod model_dir;
 pub mod progress;
 mod recorder;
 pub mod report;
+pub mod serve;
 pub mod store;
 pub mod tensorboard;
 #[cfg(test)]

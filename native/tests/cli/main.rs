@@ -7,4 +7,5 @@ mod generate;
 mod init;
 mod logs;
 mod score;
+mod serve;
 mod support;

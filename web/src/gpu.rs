@@ -1,0 +1,58 @@
+//! The device, and what it is.
+
+use serde::Serialize;
+use tbrm_core::gpu::{Caps, GpuOptions};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+
+use crate::fault::{self, Result};
+use crate::object::to_js;
+
+/// An opened GPU. What runs on it borrows it: one is enough for a worker.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Gpu {
+    inner: tbrm_core::Gpu,
+}
+
+#[derive(Debug, Serialize)]
+struct DeviceInfo<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    caps: &'a Caps,
+}
+
+/// Opens the browser's GPU. `onfault` hears of what happens by itself: a lost device, an error that the device reports,
+/// a panic. The first is the cause; what follows may be its consequence.
+///
+/// Throws a `Fault` of kind `adapter` where the browser shows no GPU.
+#[wasm_bindgen]
+pub async fn open_gpu(
+    #[wasm_bindgen(unchecked_param_type = "(fault: Fault) => void")] onfault: js_sys::Function,
+) -> Result<Gpu> {
+    fault::listen(onfault);
+    let inner = tbrm_core::Gpu::open(&GpuOptions::default()).await?;
+    let faulted = inner.faulted();
+    spawn_local(async move { fault::report(&faulted.await) });
+    Ok(Gpu { inner })
+}
+
+#[wasm_bindgen]
+impl Gpu {
+    /// What it is and what it can do.
+    #[wasm_bindgen(unchecked_return_type = "DeviceInfo")]
+    pub fn info(&self) -> JsValue {
+        to_js(&DeviceInfo { name: &self.inner.info().name, caps: self.inner.caps() })
+    }
+
+    /// Frees the GPU with all its memory, even that of a run that is under way. `onfault` hears of it as of a loss.
+    pub fn destroy(&self) {
+        self.inner.destroy();
+    }
+}
+
+impl Gpu {
+    pub(crate) fn inner(&self) -> &tbrm_core::Gpu {
+        &self.inner
+    }
+}
