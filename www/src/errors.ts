@@ -40,5 +40,5 @@ export function storageFull(): Fault {
 
 /** After these the worker cannot go on: it is ended, and a new one begins. */
 export function isFatal(fault: Fault): boolean {
-  return fault.kind === "device" || fault.kind === "crash";
+  return ["device", "panic", "crash"].includes(fault.kind);
 }

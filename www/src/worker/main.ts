@@ -35,7 +35,7 @@ const gpu: () => Promise<Gpu> = once(async () => {
       help: "use a browser that does: Chrome or Edge 113, Firefox 141, Safari 26, or newer",
     } satisfies Fault;
   }
-  return (await engine()).open_gpu((fault) => onfault({ ...fault, kind: "device" }));
+  return (await engine()).open_gpu(onfault);
 });
 const training = once(async () => new Training(await engine(), await gpu(), await runs(), push));
 const feedback = once(async () => new FeedbackLog((await runs()).desk()));
@@ -54,7 +54,7 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
     return { device: device.info(), presets: api.presets(), settings: api.settings() };
   },
   async bench({ preset, steps, objective }) {
-    const onstep = (done: number) => push({ type: "progress", what: "bench", done, total: steps });
+    const onstep = (done: number, total: number) => push({ type: "progress", what: "bench", done, total });
     return (await engine()).bench(await gpu(), preset, steps, objective, onstep);
   },
   async destroy() {

@@ -233,7 +233,7 @@ export function fakeEngine(options: FakeOptions): Engine {
     async bench(_gpu, preset, steps, objective, onstep) {
       for (let done = 1; done <= steps; done++) {
         await wait(options.pace);
-        onstep(done);
+        onstep(done, steps);
       }
       const losses = Array.from({ length: steps }, (_, i) => 5 - 0.1 * i);
       return {
