@@ -131,8 +131,14 @@ export class Live {
   recall(history: History, saved: number): void {
     const columns = Columns.of(history);
     columns.keep(saved);
-    const recalled = { name: "", steps: this.steps, columns, accuracy: history.accuracy };
-    this.stages.splice(0, this.stages.length, recalled);
+    const over = history.accuracy.map(({ stage, mean, stderr }) => ({
+      name: stage,
+      steps: 0,
+      columns: new Columns(),
+      accuracy: [{ step: 0, mean, stderr }],
+    }));
+    const recalled = { name: "", steps: this.steps, columns, accuracy: [] };
+    this.stages.splice(0, this.stages.length, ...over, recalled);
     this.saved = saved;
   }
 

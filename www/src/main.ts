@@ -21,9 +21,15 @@ const VIEWS: [name: string, label: string, make: (app: App) => View][] = [
   ["bench", "Benchmark", benchView],
 ];
 
+/** What is of no use where the page cannot train. */
+const NEED_GPU = new Set(["train", "teach", "bench"]);
+
 const worker = () => new Worker(new URL("./worker/main.ts", import.meta.url), { type: "module" });
 const dialog = new FaultDialog(document.body, () => app.recovered());
-const app: App = new App(worker, dialog);
+// `tbrm serve --run` serves a run's files beside the page.
+const shown = new URLSearchParams(location.search).get("show") === "run";
+const served = shown ? new URL("run/", location.href).href : undefined;
+const app: App = new App(worker, dialog, served);
 
 const unsupported = unsupportedView(app);
 const views = VIEWS.map(([name, label, make]) => {
@@ -33,11 +39,13 @@ const views = VIEWS.map(([name, label, make]) => {
 const main = h("main", { id: "main", tabindex: -1 }, unsupported.root, ...views.map(({ view }) => view.root));
 
 function route(): void {
-  const wanted = location.hash.slice(1).split("/")[0];
+  const wanted = location.hash.slice(1).split("/")[0] || (served ? "runs" : "train");
   const shown = views.find(({ name }) => name === wanted) ?? views[0];
+  const cannot = app.unsupported !== undefined && NEED_GPU.has(shown?.name ?? "");
+  unsupported.root.hidden = !cannot;
   for (const { link, view } of views) {
     const current = view === shown?.view;
-    view.root.hidden = !current;
+    view.root.hidden = !current || cannot;
     if (current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -64,6 +72,7 @@ function skip(event: Event): void {
 }
 
 addEventListener("hashchange", route);
+app.on("boot", route);
 addEventListener("error", (event) => app.fault(event.error ?? event.message));
 addEventListener("unhandledrejection", (event) => app.fault(event.reason));
 catchStrayDrops();

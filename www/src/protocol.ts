@@ -142,6 +142,8 @@ export interface RunInfo {
   resumable: boolean;
   /** A tab of this browser trains it. */
   busy: boolean;
+  /** It is not kept here, but lies where the page came from. */
+  served: boolean;
   bytes: number;
 }
 
@@ -151,7 +153,8 @@ export interface History {
   /** The steps that have samples. */
   sampled: number[];
   config: Record<string, unknown>;
-  accuracy: { stage: string; step: number; mean: number; stderr: number }[];
+  /** After each stage of the demo that is over. */
+  accuracy: { stage: string; mean: number; stderr: number }[];
 }
 
 export interface StoredFile {
@@ -212,6 +215,10 @@ export interface Calls {
   file: { args: { run: string; path: string }; reply: Blob };
   archive: { args: { run: string; folder: string }; reply: Blob };
   load: { args: { name: string; files: NamedFile[] }; reply: { run: string } };
+  /** Gives a run that was made elsewhere what it was made from, so that it can go on here. */
+  give: { args: { run: string; model: NamedFile[]; data: NamedFile[]; eval: NamedFile[] }; reply: null };
+  /** Shows the run whose files lie at `url`, beside those that are kept: what `tbrm serve --run` serves. */
+  serve: { args: { url: string }; reply: null };
   storage: { args: Record<string, never>; reply: StorageInfo };
 }
 

@@ -14,7 +14,15 @@ export function namesOf(path: string): string[] {
   return names;
 }
 
-export class OpfsStore implements Store {
+/** A run's files, to look at. */
+export interface RunFiles {
+  file(path: string): Promise<Blob | undefined>;
+  look<T>(path: string, use: (file: Blob) => Promise<T>): Promise<T | undefined>;
+  list(dir: string): Promise<string[]>;
+  walk(dir?: string): Promise<StoredFile[]>;
+}
+
+export class OpfsStore implements Store, RunFiles {
   /** Why the last call failed: the engine passes on that it did, not always why. */
   failure: Fault | undefined;
   /** A file that is being appended to stays open: opening one costs more than a line. */
@@ -26,12 +34,12 @@ export class OpfsStore implements Store {
   ) {}
 
   read(path: string): Promise<Uint8Array | undefined> {
-    const bytes = async (file: File) => new Uint8Array(await file.arrayBuffer());
+    const bytes = async (file: Blob) => new Uint8Array(await file.arrayBuffer());
     return this.attempt("read", path, () => this.look(path, bytes));
   }
 
   /** What `use` makes of a file. One that grows meanwhile, in this tab or another, is looked at once more. */
-  async look<T>(path: string, use: (file: File) => Promise<T>): Promise<T | undefined> {
+  async look<T>(path: string, use: (file: Blob) => Promise<T>): Promise<T | undefined> {
     for (let tries = 1; ; tries++) {
       try {
         const file = await this.file(path);
