@@ -38,8 +38,13 @@ export type RunEvent =
   | { type: "samples"; step: number; samples: Sample[] }
   | { type: "checkpoint"; step: number }
   | { type: "accuracy"; stage: string; step: number; mean: number; stderr: number }
-  | { type: "stage"; stage: string; description?: string; steps?: number }
-  | { type: "finished"; step: number; complete: boolean };
+  /** A stage of the demo begins, or goes on after `done` steps. */
+  | { type: "stage"; stage: string; done: number; steps: number }
+  /** A stage of the demo is over. */
+  | { type: "trained"; stage: string; mean: number; stderr: number; seconds: number }
+  | { type: "finished"; step: number; complete: boolean }
+  /** The demo's last event. */
+  | { type: "done"; complete: boolean };
 
 /** A setting of the trainer, as the core describes it; the page makes a form of them. */
 export interface Setting {
