@@ -3,6 +3,7 @@
 import type { App } from "../app";
 import { dropZone } from "../drop";
 import { h } from "../element";
+import { counted } from "../format";
 import type { NamedFile, RunInfo } from "../protocol";
 
 export function inputsForm(app: App, run: RunInfo): HTMLElement {
@@ -12,7 +13,7 @@ export function inputsForm(app: App, run: RunInfo): HTMLElement {
     dropZone(text, { folder, multiple: true }, (files) => {
       given[key] = files;
       const counts = Object.entries(given).filter(([, { length }]) => length > 0);
-      said.textContent = counts.map(([name, { length }]) => `${name}: ${length} files`).join(", ");
+      said.textContent = counts.map(([name, { length }]) => `${name}: ${counted(length, "file")}`).join(", ");
     });
   const give = async () => {
     try {

@@ -13,6 +13,9 @@ import { downloads } from "./downloads";
 import { inputsForm } from "./inputs";
 import type { View } from "./view";
 
+/** Milliseconds between two looks at a served run. */
+const FOLLOW_EVERY = 5000;
+
 export function runsView(app: App): View {
   const chosen = new Set<string>();
   const list = h("ul", { class: "runs" });
@@ -160,7 +163,25 @@ export function runsView(app: App): View {
     }
   }
 
+  let first = true;
+  function chooseServed(): void {
+    const served = app.runs.find((run) => run.served);
+    if (!served || !first) return;
+    first = false;
+    chosen.add(served.id);
+    void attempt(() => compare.show(chosen));
+  }
+
+  async function follow(): Promise<void> {
+    if (root.hidden || !app.runs.some((run) => run.served && !run.finished)) return;
+    await app.loadRuns();
+    if (chosen.size > 0) await attempt(() => compare.show(chosen));
+  }
+
+  app.on("runs", chooseServed);
   for (const topic of ["runs", "state", "boot"] as const) app.on(topic, draw);
+  // A server does not tell when the run that it serves went on.
+  setInterval(follow, FOLLOW_EVERY);
   return {
     root,
     shown() {
@@ -172,7 +193,7 @@ export function runsView(app: App): View {
 
 function badge(run: RunInfo, here: boolean): string {
   if (here) return "training";
-  if (run.served) return "from the command";
+  if (run.served) return "served";
   if (run.busy) return "read-only";
   if (run.finished) return "finished";
   return run.resumable ? "unfinished" : "loaded";

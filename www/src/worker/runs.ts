@@ -96,7 +96,7 @@ export class Runs {
     infos.sort((a, b) => b.created - a.created);
     if (!this.served) return infos;
     const info = await infoOf(this.served);
-    const about = { id: SERVED, name: "Run of the command", created: 0, busy: false, served: true };
+    const about = { id: SERVED, name: "Served run", created: 0, busy: false, served: true };
     return [{ ...info, ...about, resumable: false }, ...infos];
   }
 
