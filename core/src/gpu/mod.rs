@@ -6,6 +6,7 @@ pub mod caps;
 pub mod device;
 pub mod kernel;
 pub mod pages;
+mod pipeline_cache;
 pub mod plan;
 pub mod profile;
 mod readback;
