@@ -1,7 +1,9 @@
 //! Files of records, as the trajectories that a model is trained on.
 
-use super::files::sha256;
+use std::sync::Arc;
+
 use super::File;
+use super::files::sha256;
 use crate::data::record::{Needs, Rejection, read_all};
 use crate::data::trajectory::{Encoder, Trajectory};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +27,10 @@ impl Dataset {
     /// # Errors
     /// [`ErrorKind::Data`] names file, line and field, or the file without a valid record.
     pub fn read(files: &[File], encoder: &Encoder<'_>, needs: Needs, skip_invalid: bool) -> Result<Dataset> {
+        if files.is_empty() {
+            let help = "give at least one file of records";
+            return Err(Error::new(ErrorKind::Data, "there is no file to train on", help));
+        }
         let mut dataset = Dataset::default();
         for (name, bytes) in files {
             dataset.add(name, bytes, encoder, needs, skip_invalid)?;
@@ -44,11 +50,13 @@ impl Dataset {
         needs: Needs,
         skip_invalid: bool,
     ) -> Result<()> {
+        let file: Arc<str> = name.into();
         let (records, rejected) = read_all(name, bytes, needs, skip_invalid)?;
         self.rejected.extend(rejected);
         for record in &records {
             match encoder.trajectory(name, record) {
-                Ok(trajectory) => self.trajectories.push(trajectory),
+                // One copy of the name for all records of a file.
+                Ok(trajectory) => self.trajectories.push(Trajectory { file: file.clone(), ..trajectory }),
                 Err(rejection) if skip_invalid => {
                     let line = bytes.split(|&byte| byte == b'\n').nth(record.line - 1).unwrap_or_default();
                     let raw = String::from_utf8_lossy(line.trim_ascii()).into_owned();

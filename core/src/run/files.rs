@@ -63,8 +63,8 @@ impl ModelFiles {
     /// [`ErrorKind::Model`] or [`ErrorKind::Tokenizer`] names the file.
     pub fn parse(name: &str, files: &[File]) -> Result<ModelFiles> {
         let within = |error: Error| error.at(name);
-        let config = text(name, files, CONFIG)?
-            .ok_or_else(|| not_a_model(format!("{name}: has no {CONFIG}")))?;
+        let config =
+            text(name, files, CONFIG)?.ok_or_else(|| not_a_model(format!("{name}: has no {CONFIG}")))?;
         let config = ModelConfig::parse(config).map_err(within)?;
         let Some(json) = find(files, COMPANIONS[0]) else {
             let what = format!("{name}: has no {}", COMPANIONS[0]);

@@ -13,17 +13,28 @@
 //! inputs/                   where a run is started from bytes: the model's files and the data, so that it can go on
 //! ```
 
+pub(crate) mod checkpoints;
 mod dataset;
 mod event;
-mod files;
+pub mod files;
+mod given;
+mod lines;
+mod options;
+mod plan;
+mod recorder;
 pub mod report;
-#[path = "SKETCH.rs"]
-pub mod sketch;
+mod session;
+pub mod settings;
 pub mod store;
 
+pub use checkpoints::Point;
 pub use dataset::Dataset;
 pub use event::Event;
-pub use files::{ModelFiles, Weights, sha256};
+pub use files::{ModelFiles, Weights};
+pub use given::Given;
+pub use options::{Kind, Options, SETTINGS, Setting};
+pub use plan::{Forecast, Inputs, Plan};
+pub use session::{Run, Setup};
 pub use store::{MemoryStore, Store};
 
 /// A file's name and its bytes.

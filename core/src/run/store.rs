@@ -51,6 +51,53 @@ pub trait Store {
     fn place(&self, path: &str) -> String {
         path.to_owned()
     }
+
+    /// The run's name.
+    fn name(&self) -> String {
+        "run".to_owned()
+    }
+}
+
+impl<S: Store> Store for Rc<S> {
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        (**self).read(path).await
+    }
+
+    async fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        (**self).write(path, bytes).await
+    }
+
+    async fn append(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        (**self).append(path, bytes).await
+    }
+
+    async fn list(&self, dir: &str) -> Result<Vec<String>> {
+        (**self).list(dir).await
+    }
+
+    async fn remove(&self, path: &str) -> Result<()> {
+        (**self).remove(path).await
+    }
+
+    async fn sync(&self, path: &str) -> Result<()> {
+        (**self).sync(path).await
+    }
+
+    async fn publish(&self, dir: &str, files: &[(&str, &[u8])]) -> Result<()> {
+        (**self).publish(dir, files).await
+    }
+
+    async fn retract(&self, dir: &str, marker: &str) -> Result<()> {
+        (**self).retract(dir, marker).await
+    }
+
+    fn place(&self, path: &str) -> String {
+        (**self).place(path)
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
+    }
 }
 
 /// A run in memory. Clones share it, so that a second can look at what the first has written.
@@ -88,5 +135,24 @@ impl Store for MemoryStore {
         let folder = format!("{path}/");
         self.files.borrow_mut().retain(|file, _| file != path && !file.starts_with(&folder));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_folder_is_replaced_and_its_last_file_says_that_it_is_whole() {
+        let store = MemoryStore::default();
+        pollster::block_on(async {
+            store.publish("a/b", &[("old", b"1"), ("mark", b"")]).await.unwrap();
+            store.publish("a/b", &[("new", b"2"), ("mark", b"")]).await.unwrap();
+            assert_eq!(store.list("a/b").await.unwrap(), ["mark", "new"]);
+            store.write("a/bc", b"another").await.unwrap();
+            store.retract("a/b", "mark").await.unwrap();
+            assert_eq!(store.list("a").await.unwrap(), ["bc"]);
+            assert_eq!(store.list("").await.unwrap(), ["a"]);
+        });
     }
 }

@@ -72,6 +72,7 @@ pub fn workload(
 
 fn trajectory(i: usize, tokens: &[u32], prompt_len: usize) -> Trajectory {
     Trajectory {
+        file: std::sync::Arc::default(),
         line: i + 1,
         id: None,
         prompt_len,
