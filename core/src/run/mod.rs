@@ -26,6 +26,8 @@ pub mod report;
 mod session;
 pub mod settings;
 pub mod store;
+#[cfg(test)]
+mod tests;
 
 pub use checkpoints::Point;
 pub use dataset::Dataset;

@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(names, SETTINGS.map(|setting| setting.name));
         for setting in SETTINGS {
             let good = match setting.kind {
-                Kind::Number => vec![json!(0.5), json!(2)],
+                Kind::Number => vec![json!(0.5), json!(2.0)],
                 Kind::Count => vec![json!(7)],
                 Kind::Flag => vec![json!(true)],
                 Kind::Choice(names) => names.iter().map(|name| json!(name)).collect(),
