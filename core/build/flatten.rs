@@ -164,9 +164,8 @@ impl Pasted<'_> {
         stack.push(path.to_owned());
 
         let file: Rc<str> = path.into();
-        let numbered = |(index, line): (usize, &str)| {
-            (line.to_owned(), Origin { file: file.clone(), line: index + 1 })
-        };
+        let numbered =
+            |(index, line): (usize, &str)| (line.to_owned(), Origin { file: file.clone(), line: index + 1 });
         let lines: Vec<_> = text.lines().enumerate().map(numbered).collect();
         self.paste_lines(&lines, stack)?;
         stack.pop();
@@ -219,7 +218,9 @@ impl Pasted<'_> {
                     if active {
                         let counts = &self.variant.counts;
                         let Some(count) = count.parse().ok().or_else(|| counts.get(*count).copied()) else {
-                            return fail(&format!("`{count}` is neither a number nor a number of this variant"));
+                            return fail(&format!(
+                                "`{count}` is neither a number nor a number of this variant"
+                            ));
                         };
                         self.repeat(name, count, &lines[first..first + length], stack)?;
                     }
