@@ -113,7 +113,8 @@ impl Accuracy {
 }
 
 /// A part of the story.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Maximum likelihood on all demonstrations, from random weights.
     WarmStart,

@@ -17,6 +17,7 @@ pub mod reference;
 pub mod reward;
 pub mod rng;
 pub mod rollout;
+pub mod run;
 pub mod task;
 pub mod train;
 

@@ -135,7 +135,7 @@ impl Trainer {
             return Err(Error::new(
                 ErrorKind::Checkpoint,
                 "the settings differ from those of the run to resume",
-                "give the same settings, or start again with --overwrite",
+                "give the same settings, or start again",
             ));
         }
         load_optimizer(&self.gpu, &self.engine.model, &self.optimizer, optimizer)?;
@@ -338,7 +338,7 @@ impl Trainer {
         self.num_tokens += landing.completion_tokens();
         let metrics = landing.metrics(&self.config, &stats, grad_norm, self.num_tokens);
         if !metrics.loss.is_finite() || !metrics.grad_norm.is_finite() {
-            return Err(landing.not_finite(&stats, &metrics));
+            return Err(landing.not_finite(&stats, &metrics, &self.data));
         }
         self.events.push_back(Event::Step(metrics));
         Ok(())
