@@ -5,13 +5,10 @@
 
 pub mod args;
 pub mod commands;
-pub mod dataset;
 pub mod exit;
 pub mod interrupt;
 pub mod model_dir;
 pub mod progress;
-mod recorder;
-pub mod report;
 pub mod serve;
 pub mod store;
 pub mod tensorboard;
