@@ -1,11 +1,9 @@
 //! The tuner's choices, kept per adapter, driver and model shape in the user's cache directory: a GPU is measured
 //! once.
 
-use std::collections::BTreeMap;
-
 use tbrm_core::data::trajectory::Trajectory;
 use tbrm_core::ops::Names;
-use tbrm_core::train::tune;
+use tbrm_core::train::tune::Tuned;
 use tbrm_core::{Gpu, Model, TrainConfig};
 
 use crate::cache_dir;
@@ -23,21 +21,16 @@ pub fn variants(
     model: &Model,
     data: &[Trajectory],
 ) -> Result<Names, Failure> {
-    if gpu.caps().software {
-        return Ok(pollster::block_on(tune::tune(gpu, config, model, data))?);
-    }
-    let key = tune::key(gpu, model);
-    let mut known: BTreeMap<String, Names> = cache_dir::read(FILE)
+    let mut tuned: Tuned = cache_dir::read(FILE)
         // A damaged cache costs a measurement, nothing else.
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
-    if let Some(names) = known.get(&key) {
-        return Ok(names.clone());
+    let measures = tuned.measures(gpu, model);
+    if measures {
+        eprintln!("measuring kernels on {}, once", gpu.info().name);
     }
-    eprintln!("measuring kernels on {}, once", gpu.info().name);
-    let names = pollster::block_on(tune::tune(gpu, config, model, data))?;
-    known.insert(key, names.clone());
-    if let Ok(bytes) = serde_json::to_vec_pretty(&known) {
+    let names = pollster::block_on(tuned.variants(gpu, config, model, data))?;
+    if measures && let Ok(bytes) = serde_json::to_vec_pretty(&tuned) {
         cache_dir::write(FILE, &bytes);
     }
     Ok(names)
