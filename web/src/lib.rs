@@ -30,17 +30,12 @@ mod fault;
 mod gpu;
 mod macrotask;
 mod object;
-<<<<<<< HEAD
-mod types;
-=======
 mod owned;
 mod session;
 mod settings;
 mod spec;
 mod store;
-
-use wasm_bindgen::prelude::wasm_bindgen;
->>>>>>> session
+mod types;
 
 pub use bench::{bench, presets};
 pub use fault::{Fault, Result};

@@ -4,7 +4,6 @@ mod memory;
 mod options;
 
 use std::path::PathBuf;
-use std::slice;
 
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -60,7 +59,7 @@ fn plan(args: &TrainArgs, common: &Common, gpu: &Gpu) -> Result<Plan, Failure> {
         files.iter().map(|path| Ok((path.display().to_string(), read_file(path)?))).collect()
     };
     let data = read(&args.data)?;
-    let eval = read(args.eval.eval_data.as_ref().map(slice::from_ref).unwrap_or_default())?;
+    let eval = read(args.eval.eval_data.as_slice())?;
     let inputs = Inputs::read(model, &data, &eval, &options)?;
     Ok(Plan::new(gpu, inputs, options, memory::available(gpu))?)
 }
