@@ -13,8 +13,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::{Model, ModelConfig};
 use crate::objective::Objective;
+use crate::rollout::Rollout;
 use crate::task::{Demonstration, Sort, Split, demonstrations};
-use crate::train::{Calibrate, Schedule, TrainConfig};
+use crate::train::{Calibrate, Estimate, Schedule, TrainConfig};
 
 pub use story::{DemoEvent, DemoRun, Outcome, outcomes, saved};
 
@@ -187,6 +188,26 @@ impl Demo {
     /// As [`Model::fresh`].
     pub fn fresh_model(&self, gpu: &Gpu) -> Result<Model> {
         Model::fresh(gpu, &self.model, self.model.max_position_embeddings, self.config.seed)
+    }
+
+    /// What the story takes: the memory of its larger stage and of the rollouts, the steps and tokens of all stages.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] where the adapter has no room.
+    pub fn estimate(&self, gpu: &Gpu) -> Result<Estimate> {
+        let positions = self.model.max_position_embeddings;
+        let of = |stage| Estimate::of_run(gpu, self.config.of(stage), &self.model, positions, &self.data);
+        let (warm_start, tbrm) = (of(Stage::WarmStart)?, of(Stage::Tbrm)?);
+        let rehearsal = gpu.rehearse();
+        let model = Model::zeros(&rehearsal, &self.model, positions)?;
+        let weights = rehearsal.rehearsed_bytes();
+        Rollout::new(&rehearsal, &model, self.rollout_config())?;
+        Ok(Estimate {
+            total_bytes: warm_start.total_bytes.max(tbrm.total_bytes) + rehearsal.rehearsed_bytes() - weights,
+            steps: warm_start.steps + tbrm.steps,
+            tokens: warm_start.tokens + tbrm.tokens,
+            ..tbrm
+        })
     }
 
     /// What both stages are trained on.

@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// What kind of thing went wrong; front ends may match on it, users read [`Error::what`] and [`Error::help`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// No adapter, or not the one asked for.
@@ -29,7 +30,7 @@ pub enum ErrorKind {
 }
 
 /// `what` went wrong and where, and `help`: what to do. Displays as `what`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Error {
     /// The kind, for matching.
     pub kind: ErrorKind,

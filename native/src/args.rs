@@ -84,6 +84,9 @@ pub enum Command {
     /// Speed and memory of one optimizer step on random data
     #[command(after_help = "Example:\n  tbrm bench --preset tiny --json")]
     Bench(BenchArgs),
+    /// Serve the page to this machine's browser: training in a tab, and a run beside it
+    #[command(after_help = "Example:\n  tbrm serve --run runs/first")]
+    Serve(ServeArgs),
 }
 
 /// Options of `demo`.
@@ -414,4 +417,18 @@ pub struct BenchArgs {
     /// Measure GPU time per kernel: a table, and a trace for Perfetto in FILE (default: trace.json)
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub profile: Option<Option<PathBuf>>,
+}
+
+/// Options of `serve`.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// A run to show, while it is trained or later; its files are only read
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<PathBuf>,
+    /// The port on 127.0.0.1; 0 takes one that is free. A browser keeps its runs by port
+    #[arg(long, value_name = "N", default_value_t = 8000)]
+    pub port: u16,
+    /// Serve the page built in DIR, not the one in this binary
+    #[arg(long, value_name = "DIR")]
+    pub page: Option<PathBuf>,
 }

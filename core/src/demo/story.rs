@@ -173,8 +173,10 @@ impl<S: Store> DemoRun<S> {
         outcomes: Vec<Outcome>,
         point: Option<Point>,
     ) -> Result<DemoRun<S>> {
+        // Another device may not have the kernels of the one where the story began.
+        let here = settings["driver"] == device_name(gpu);
         let variants: Option<Names> =
-            serde_json::from_value(settings["variants"].clone()).unwrap_or_default();
+            here.then(|| serde_json::from_value(settings["variants"].clone()).ok().flatten()).flatten();
         let rollout = Rollout::with_variants(gpu, &model, demo.rollout_config(), variants.as_ref())?;
         let mut files = ModelFiles::fresh(WARM_START, demo.model.clone(), demo.tokenizer.clone());
         files.name = store.place(WARM_START);
@@ -432,7 +434,7 @@ pub async fn outcomes(store: &impl Store) -> Result<Vec<Outcome>> {
 }
 
 impl Demo {
-    fn rollout_config(&self) -> RolloutConfig {
+    pub(super) fn rollout_config(&self) -> RolloutConfig {
         RolloutConfig {
             slots: SLOTS,
             capacity: self.model.max_position_embeddings,

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::buffer::{View, WORD, align_up};
 use super::caps::{Caps, guaranteed_limits};
+use super::fault::{Faulted, FirstFault};
 use super::kernel::{BindingKind, KernelDesc};
 use super::readback::{Mapped, map};
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{BACKENDS, Poller};
+use crate::platform::{self, Poller};
 
 /// How to choose and open an adapter.
 #[derive(Clone, Debug, Default)]
@@ -55,22 +56,20 @@ struct Inner {
     info: wgpu::AdapterInfo,
     caps: Caps,
     poller: Poller,
-    fault: Arc<Mutex<Option<Error>>>,
+    fault: FirstFault,
     pipelines: Mutex<HashMap<(&'static str, &'static str), Arc<Pipeline>>>,
+    pipeline_cache: OnceLock<wgpu::PipelineCache>,
     buffers: AtomicU64,
     bind_groups: AtomicU64,
 }
 
-/// Every adapter of this machine.
+/// Every adapter that this machine, or the browser, shows.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
-    instance().enumerate_adapters(BACKENDS).await
-}
-
-fn instance() -> wgpu::Instance {
-    wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: BACKENDS,
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: platform::BACKENDS,
         ..wgpu::InstanceDescriptor::new_without_display_handle()
-    })
+    });
+    platform::adapters(&instance).await
 }
 
 fn rank(info: &wgpu::AdapterInfo) -> u32 {
@@ -90,12 +89,7 @@ fn rank(info: &wgpu::AdapterInfo) -> u32 {
 pub(super) async fn ranked() -> Result<Vec<wgpu::Adapter>> {
     let mut found = adapters().await;
     if found.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Adapter,
-            "no GPU adapter found",
-            "install a Vulkan, Metal or DX12 driver; on Debian or Ubuntu `apt-get install mesa-vulkan-drivers` \
-             brings a software one",
-        ));
+        return Err(Error::new(ErrorKind::Adapter, "no GPU adapter found", platform::NO_ADAPTER));
     }
     found.sort_by_key(|adapter| rank(&adapter.get_info()));
     Ok(found)
@@ -125,7 +119,7 @@ impl Gpu {
     pub async fn open(options: &GpuOptions) -> Result<Gpu> {
         let mut found = ranked().await?;
         let adapter = found.swap_remove(pick(&found, options)?);
-        let info = adapter.get_info();
+        let mut info = adapter.get_info();
         let (features, limits) = if options.guaranteed_limits {
             (wgpu::Features::empty(), guaranteed_limits())
         } else {
@@ -141,16 +135,8 @@ impl Gpu {
             let what = format!("cannot open adapter {}: {e}", info.name);
             Error::new(ErrorKind::Adapter, what, "update its driver, or choose another one with --adapter")
         })?;
-        let fault = Arc::new(Mutex::new(None));
-        let (uncaptured, lost) = (fault.clone(), fault.clone());
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            remember(&uncaptured, device_error(&error))
-        }));
-        device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                remember(&lost, lost_error(&message));
-            }
-        });
+        platform::describe(&mut info, &device);
+        let fault = FirstFault::of(&device);
         let mut caps = Caps::new(&info, device.features(), &device.limits());
         caps.max_binding =
             options.binding_limit.map_or(caps.max_binding, |limit| caps.max_binding.min(limit));
@@ -163,6 +149,7 @@ impl Gpu {
             poller,
             fault,
             pipelines: Mutex::default(),
+            pipeline_cache: OnceLock::new(),
             buffers: AtomicU64::new(0),
             bind_groups: AtomicU64::new(0),
         };
@@ -204,6 +191,10 @@ impl Gpu {
         &self.inner.queue
     }
 
+    pub(super) fn pipeline_cache(&self) -> &OnceLock<wgpu::PipelineCache> {
+        &self.inner.pipeline_cache
+    }
+
     /// How many objects were made so far.
     pub fn made(&self) -> Made {
         Made {
@@ -218,10 +209,20 @@ impl Gpu {
     /// # Errors
     /// [`ErrorKind::Device`] or [`ErrorKind::TooLarge`].
     pub fn check(&self) -> Result<()> {
-        match self.inner.fault.lock().expect("no panic under the lock").as_ref() {
-            Some(error) => Err(error.clone()),
-            None => Ok(()),
-        }
+        self.inner.fault.check()
+    }
+
+    /// Resolves when there is a first fault: also while nobody asks with [`Gpu::check`], as a front end that waits wants.
+    pub fn faulted(&self) -> Faulted {
+        self.inner.fault.wait()
+    }
+
+    /// Frees the device with all its memory, whoever still holds a part of it: what uses it afterwards fails, as after
+    /// a loss.
+    pub fn destroy(&self) {
+        // Said first: natively the loss is told only at the next poll, after the errors that follow from it.
+        self.inner.fault.lose("it was destroyed");
+        self.device().destroy();
     }
 
     /// A zeroed storage buffer of `len` words, named `label`.
@@ -366,7 +367,7 @@ impl Gpu {
                 zero_initialize_workgroup_memory: false,
                 ..wgpu::PipelineCompilationOptions::default()
             },
-            cache: None,
+            cache: self.pipeline_cache().get(),
         });
         Pipeline { pipeline, layout }
     }
@@ -387,38 +388,4 @@ fn layout_entry(binding: &super::kernel::BindingDesc) -> wgpu::BindGroupLayoutEn
         },
         count: None,
     }
-}
-
-/// The first fault is the cause; what follows it only confuses.
-fn remember(fault: &Mutex<Option<Error>>, error: Error) {
-    fault.lock().expect("no panic under the lock").get_or_insert(error);
-}
-
-fn device_error(error: &wgpu::Error) -> Error {
-    match error {
-        wgpu::Error::OutOfMemory { .. } => Error::new(
-            ErrorKind::TooLarge,
-            "the device is out of memory",
-            "use a smaller model, a smaller --micro-batch-tokens, or close other programs that use the GPU",
-        ),
-        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-            Error::new(
-                ErrorKind::Device,
-                format!("the device reported an error: {}", one_line(description)),
-                "this is a fault of the program or the driver: update the driver, try another --adapter, report it",
-            )
-        }
-    }
-}
-
-fn lost_error(message: &str) -> Error {
-    Error::new(
-        ErrorKind::Device,
-        format!("the device was lost: {}", one_line(message)),
-        "start again with --resume; if it happens again, update the driver or use a smaller --micro-batch-tokens",
-    )
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

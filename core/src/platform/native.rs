@@ -7,6 +7,17 @@ use std::time::Instant;
 /// Where adapters are looked for.
 pub(crate) const BACKENDS: wgpu::Backends = wgpu::Backends::PRIMARY;
 
+/// What to do where there is no adapter.
+pub(crate) const NO_ADAPTER: &str = "install a Vulkan, Metal or DX12 driver; on Debian or Ubuntu `apt-get install \
+     mesa-vulkan-drivers` brings a software one";
+
+pub(crate) async fn adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    instance.enumerate_adapters(BACKENDS).await
+}
+
+/// Adapters here describe themselves in full.
+pub(crate) fn describe(_info: &mut wgpu::AdapterInfo, _device: &wgpu::Device) {}
+
 /// Drives the callbacks of one device: natively nothing calls back until somebody polls.
 #[derive(Debug)]
 pub(crate) struct Poller {

@@ -1,9 +1,40 @@
 //! The browser: it polls by itself, and its clock is `performance.now()`.
 
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 
 /// Where adapters are looked for.
 pub(crate) const BACKENDS: wgpu::Backends = wgpu::Backends::BROWSER_WEBGPU;
+
+/// What to do where there is no adapter.
+pub(crate) const NO_ADAPTER: &str = "use a browser with WebGPU (Chrome or Edge 113, Firefox 141, Safari 26, or newer) and \
+     let it use the GPU: see its page about the GPU or its settings for hardware acceleration";
+
+/// A browser shows one adapter at a time: where a laptop has two, the fast one.
+pub(crate) async fn adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..wgpu::RequestAdapterOptions::default()
+    };
+    instance.request_adapter(&options).await.into_iter().collect()
+}
+
+/// Names the adapter from what the browser tells of it: most say what made it and its family, few describe it.
+pub(crate) fn describe(info: &mut wgpu::AdapterInfo, device: &wgpu::Device) {
+    let Some(device) = device.as_webgpu() else { return };
+    // Safari and older browsers have no `adapterInfo` on the device.
+    let told = js_sys::Reflect::get(device, &"adapterInfo".into()).unwrap_or(JsValue::UNDEFINED);
+    let tell = |key: &str| {
+        js_sys::Reflect::get(&told, &key.into()).ok()?.as_string().filter(|text| !text.is_empty())
+    };
+    let words: Vec<String> =
+        ["vendor", "architecture", "device", "description"].iter().filter_map(|key| tell(key)).collect();
+    info.name = if words.is_empty() { "GPU".to_owned() } else { words.join(" ") };
+    // No browser says so of every software driver: Chromium's and Mesa's are known by name.
+    let name = info.name.to_lowercase();
+    if ["swiftshader", "llvmpipe", "lavapipe"].iter().any(|driver| name.contains(driver)) {
+        info.device_type = wgpu::DeviceType::Cpu;
+    }
+}
 
 /// The browser drives the callbacks.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use crate::gpu::{Gpu, Profile};
 use crate::model::Model;
 use crate::ops::Names;
 use crate::train::checkpoint::device_name;
-use crate::train::tune::tune;
+use crate::train::tune::Tuned;
 use crate::train::{Event as Trained, Reference, Start, TrainConfig, Trainer};
 
 /// A run whose inputs are known to be good, and its config.json.
@@ -95,8 +95,8 @@ pub struct Run<S> {
 }
 
 impl<S: Store> Run<S> {
-    /// Starts a run in an empty store from the bytes of its files, which are kept there under `inputs/`. `measure`
-    /// chooses kernels by measuring, where the device is a GPU.
+    /// Starts a run in an empty store from the bytes of its files, which are kept there under `inputs/`. Kernels
+    /// are those that were `tuned` for the device before, or are now.
     ///
     /// # Errors
     /// Those of reading and planning, before anything is written; [`ErrorKind::Store`]; as [`Trainer::new`].
@@ -105,7 +105,7 @@ impl<S: Store> Run<S> {
         store: S,
         given: Given,
         options: &Options,
-        measure: bool,
+        tuned: &mut Tuned,
     ) -> Result<Run<S>> {
         let plan = planned(gpu, &given, options)?;
         given.save(&store).await?;
@@ -113,15 +113,15 @@ impl<S: Store> Run<S> {
         let model = plan.load(gpu, &weights)?;
         let setup = Setup::new(gpu, plan, &weights.sha256())?;
         drop(weights);
-        let variants = measured(gpu, &setup, &model, measure).await?;
-        Run::open(gpu, store, setup, model, variants, None).await
+        let variants = tuned.variants(gpu, &setup.config, &model, &setup.data).await?;
+        Run::open(gpu, store, setup, model, Some(variants), None).await
     }
 
     /// Goes on with the run in `store` from its newest checkpoint, or from the beginning; `None` where it is finished.
     ///
     /// # Errors
     /// [`ErrorKind::Checkpoint`] when there is no run, or it is damaged; else as [`Run::start`].
-    pub async fn resume(gpu: &Gpu, store: S, measure: bool) -> Result<Option<Run<S>>> {
+    pub async fn resume(gpu: &Gpu, store: S, tuned: &mut Tuned) -> Result<Option<Run<S>>> {
         let config = saved(&store).await?.ok_or_else(|| {
             let what = format!("{}: there is no run to resume", store.place(CONFIG));
             Error::new(ErrorKind::Checkpoint, what, "start one")
@@ -133,21 +133,21 @@ impl<S: Store> Run<S> {
         let positions = plan.inputs.longest();
         let setup = Setup::new(gpu, plan, &weights.sha256())?;
         let point = setup.point(&store).await?;
-        let (model, variants) = match &point {
+        let model = match &point {
             Some(point) if setup.is_finished(&store, point).await? => return Ok(None),
-            Some(point) => (point.weights.load(gpu, &shape, positions)?, None),
-            None => {
-                let model = weights.load(gpu, &shape, positions)?;
-                let variants = measured(gpu, &setup, &model, measure).await?;
-                (model, variants)
-            }
+            Some(point) => point.weights.load(gpu, &shape, positions)?,
+            None => weights.load(gpu, &shape, positions)?,
         };
         drop(weights);
+        let variants = match &point {
+            Some(point) if point.state.device == device_name(gpu) => None,
+            _ => Some(tuned.variants(gpu, &setup.config, &model, &setup.data).await?),
+        };
         Run::open(gpu, store, setup, model, variants, point).await.map(Some)
     }
 
     /// Opens a run whose model is on the device: its own, with the weights of `point` where there is one. Writes what
-    /// it is made of. `variants` are the kernels to use; after a `point` its own.
+    /// it is made of. `variants` are the kernels to use; after a `point` of this device its own.
     ///
     /// # Errors
     /// [`ErrorKind::Checkpoint`] where the run's reference is missing; [`ErrorKind::Store`]; as [`Trainer::new`].
@@ -314,13 +314,6 @@ fn planned(gpu: &Gpu, given: &Given, options: &Options) -> Result<Plan> {
     let model = ModelFiles::parse(&given.name, &given.model)?;
     let inputs = Inputs::read(model, &given.data, &given.eval, options)?;
     Plan::new(gpu, inputs, options.clone(), None)
-}
-
-async fn measured(gpu: &Gpu, setup: &Setup, model: &Model, measure: bool) -> Result<Option<Names>> {
-    match measure {
-        true => tune(gpu, &setup.config, model, &setup.data).await.map(Some),
-        false => Ok(None),
-    }
 }
 
 /// The reference's log-probs, where this run has computed them before.

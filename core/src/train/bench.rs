@@ -1,14 +1,21 @@
 //! The work that `tbrm bench` and the page's benchmark measure: one optimizer step on a preset's batch, repeated.
 
+use super::checkpoint::device_name;
 use super::config::TrainConfig;
-use super::trainer::Start;
+use super::estimate::Estimate;
+use super::event::Event;
+use super::metrics::Metrics;
+use super::trainer::{Start, Trainer};
 use crate::data::trajectory::Trajectory;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::init::{init_param, peer_param, peer_tokens};
 use crate::model::{Model, ModelConfig, Preset};
 use crate::objective::Objective;
 use crate::rng::Stream;
+
+/// Steps before the measured ones: the first compiles kernels.
+const WARM_UP: u64 = 2;
 
 /// Where a benchmark's weights and token ids come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +75,141 @@ pub fn workload(
     };
     let (eval, key) = (Vec::new(), "bench".to_owned());
     Ok((config, Start { model, data, eval, key, reference: None, variants: None, resume: None }))
+}
+
+/// A benchmark under way: [`Bench::next`] until it has no more, then [`Bench::report`].
+pub struct Bench {
+    gpu: Gpu,
+    preset: Preset,
+    trainer: Trainer,
+    steps: u64,
+    params: u64,
+    peak_bytes: u64,
+    losses: Vec<f64>,
+    times: Vec<f64>,
+}
+
+/// What a benchmark found.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Report {
+    /// The preset's name.
+    pub preset: &'static str,
+    /// The adapter's name.
+    pub device: String,
+    /// The adapter, its backend and driver.
+    pub driver: String,
+    /// The weights' type.
+    pub dtype: &'static str,
+    /// Tokens of the batch by the median step's seconds.
+    pub tokens_per_s: f64,
+    /// The median step, in milliseconds.
+    pub step_ms: f64,
+    /// The first step, which compiles kernels.
+    pub first_step_ms: f64,
+    /// Bytes planned.
+    pub peak_bytes: u64,
+    /// Parameters.
+    pub params: u64,
+    /// Loss of every step, the warm-up's too: the batch is repeated, so it must fall.
+    pub losses: Vec<f64>,
+}
+
+impl Bench {
+    /// `steps` steps to be measured, after those of the warm-up.
+    ///
+    /// # Errors
+    /// As [`workload`]; [`ErrorKind::Config`] when there is no step.
+    pub fn new(
+        gpu: &Gpu,
+        preset: &Preset,
+        objective: Objective,
+        weights: Weights,
+        steps: u64,
+    ) -> Result<Bench> {
+        if steps == 0 {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "a benchmark of 0 steps measures nothing",
+                "measure at least one step",
+            ));
+        }
+        let steps = steps + WARM_UP;
+        let (config, start) = workload(&gpu.rehearse(), preset, objective, weights, steps)?;
+        let estimate = Estimate::of_run(gpu, &config, &start.model.config, preset.tokens, &start.data)?;
+        let (config, start) = workload(gpu, preset, objective, weights, steps)?;
+        Ok(Bench {
+            gpu: gpu.clone(),
+            preset: *preset,
+            trainer: Trainer::new(gpu, &config, start)?,
+            steps,
+            params: estimate.params,
+            peak_bytes: estimate.total_bytes,
+            losses: Vec::new(),
+            times: Vec::new(),
+        })
+    }
+
+    /// All steps: those of the warm-up too.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Whether the next step is the first that counts.
+    pub fn is_warm(&self) -> bool {
+        self.losses.len() as u64 == WARM_UP
+    }
+
+    /// What runs.
+    pub fn trainer(&mut self) -> &mut Trainer {
+        &mut self.trainer
+    }
+
+    /// Waits for the next step's metrics; `None` after the last.
+    ///
+    /// # Errors
+    /// As [`Trainer::next`].
+    pub async fn next(&mut self) -> Result<Option<Metrics>> {
+        while (self.losses.len() as u64) < self.steps {
+            match self.trainer.next().await? {
+                Some(Event::Step(metrics)) => {
+                    self.losses.push(metrics.loss);
+                    self.times.push(metrics.step_time);
+                    return Ok(Some(metrics));
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// What was found, once [`Bench::next`] has no more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] when the device reported a fault; [`ErrorKind::Config`] before the last step.
+    pub fn report(&self) -> Result<Report> {
+        // An error that arrives after the last step still means that the figures are of nothing.
+        self.gpu.check()?;
+        if (self.losses.len() as u64) < self.steps {
+            let what = format!("the benchmark did {} of its {} steps", self.losses.len(), self.steps);
+            return Err(Error::new(ErrorKind::Config, what, "run it to its end"));
+        }
+        let mut measured = self.times[WARM_UP as usize..].to_vec();
+        measured.sort_by(f64::total_cmp);
+        let seconds = measured[measured.len() / 2];
+        Ok(Report {
+            preset: self.preset.name,
+            device: self.gpu.info().name.clone(),
+            driver: device_name(&self.gpu),
+            dtype: "f32",
+            tokens_per_s: (self.preset.tokens * self.preset.sequences) as f64 / seconds,
+            step_ms: seconds * 1e3,
+            first_step_ms: self.times[0] * 1e3,
+            peak_bytes: self.peak_bytes,
+            params: self.params,
+            losses: self.losses.clone(),
+        })
+    }
 }
 
 fn trajectory(i: usize, tokens: &[u32], prompt_len: usize) -> Trajectory {

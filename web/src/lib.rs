@@ -1,0 +1,51 @@
+//! Training by TBRM in a browser tab: wasm bindings over `tbrm-core`, for the worker that owns the GPU. No training
+//! logic: every call passes what it is given to the core and what the core says back.
+//!
+//! Built by `cargo run -p tbrm-bundle`, which writes the module `tbrm.js`, its types and its wasm for the page.
+//!
+//! ```text
+//! await init();                                  // the module's default export: fetches the wasm
+//! const gpu = await open_gpu(onfault);           // one a worker
+//! gpu.info();                                    // DeviceInfo
+//! presets();                                     // PresetInfo[]
+//! await bench(gpu, "nano", 10, "tbrm", onstep);  // BenchReport, as `tbrm bench --json`
+//! settings();                                    // Setting[]
+//! check_logs(name, bytes);                       // LogsReport
+//! await estimate(gpu, spec);                     // Estimate
+//! const session = await Session.start(gpu, store, spec);  // or Session.resume(gpu, store)
+//! for (let event; (event = await session.next()); ) ...   // RunEvent; session.stop() asks it to end
+//! session.free();
+//! gpu.tuned();                                   // string, for `open_gpu` in a later visit
+//! gpu.destroy();
+//! ```
+//!
+//! Objects cross as plain objects, described in `types.d.ts`. Every call throws a `Fault` `{kind, what, help}`; what
+//! happens by itself (a lost device, an error of the device, a panic) is told to `onfault`. After a panic the module is
+//! of no use: its promises stay pending, and only a new worker helps.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod fault;
+mod gpu;
+mod macrotask;
+mod object;
+<<<<<<< HEAD
+mod types;
+=======
+mod owned;
+mod session;
+mod settings;
+mod spec;
+mod store;
+
+use wasm_bindgen::prelude::wasm_bindgen;
+>>>>>>> session
+
+pub use bench::{bench, presets};
+pub use fault::{Fault, Result};
+pub use gpu::{Gpu, open_gpu};
+pub use session::Session;
+pub use settings::{check_logs, estimate, settings};
+pub use spec::{ModelSource, RunSpec};
+pub use store::JsStore;

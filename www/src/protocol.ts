@@ -1,0 +1,249 @@
+// What the page and its worker say to each other. The page asks, the worker answers; what happens by itself is pushed.
+
+/** What went wrong and where, and what to do: an error of the core, or one of the page's own. */
+export interface Fault {
+  kind: string;
+  what: string;
+  help: string;
+}
+
+/** A step's metrics, under the names of `RUN/metrics.jsonl`; `eval/...` joins where the step was evaluated. */
+export type Metrics = { step: number } & Record<string, number>;
+
+export interface SampleToken {
+  text: string;
+  /** beta * (logp - ref_logp). */
+  advantage: number;
+  logp?: number;
+  ref_logp?: number;
+}
+
+/** A logged completion, and what the model now thinks of it: a line of `RUN/completions/`. */
+export interface Sample {
+  step?: number;
+  prompt: string;
+  completion: string;
+  reward?: number | null;
+  /** delta = rho + V_1 - R / beta. */
+  residual?: number | null;
+  rho?: number;
+  v1?: number;
+  tokens: SampleToken[];
+}
+
+export type RunEvent =
+  | { type: "scoring"; done: number; total: number }
+  | { type: "step"; metrics: Metrics }
+  | ({ type: "evaluated"; step: number; best?: boolean } & Record<string, unknown>)
+  | { type: "samples"; step: number; samples: Sample[] }
+  | { type: "checkpoint"; step: number }
+  | { type: "accuracy"; stage: string; step: number; mean: number; stderr: number }
+  /** A stage of the demo begins, or goes on after `done` steps. */
+  | { type: "stage"; stage: string; done: number; steps: number }
+  /** A stage of the demo is over. */
+  | { type: "trained"; stage: string; mean: number; stderr: number; seconds: number }
+  | { type: "finished"; step: number; complete: boolean }
+  /** The demo's last event. */
+  | { type: "done"; complete: boolean };
+
+/** A setting of the trainer, as the core describes it; the page makes a form of them. */
+export interface Setting {
+  name: string;
+  default: unknown;
+  kind: "number" | "integer" | "choice" | "bool";
+  choices?: string[];
+  help: string;
+}
+
+export interface PresetInfo {
+  name: string;
+  params: number;
+  [more: string]: unknown;
+}
+
+export interface DeviceInfo {
+  name: string;
+  [more: string]: unknown;
+}
+
+/** Files of the person's: the worker reads them, so that the page never waits. */
+export interface NamedFile {
+  /** Relative to the folder that was chosen. */
+  path: string;
+  file: Blob;
+}
+
+export type ModelInput =
+  | { kind: "demo" }
+  | { kind: "preset"; preset: string }
+  | { kind: "files"; files: NamedFile[] }
+  /** The newest model of a run that is kept, or the one that it began with. */
+  | { kind: "run"; run: string; which: "first" | "newest" };
+
+/** What a run is made of. */
+export interface SpecInput {
+  model: ModelInput;
+  data: NamedFile[];
+  eval: NamedFile[];
+  settings: Record<string, unknown>;
+}
+
+/** Known before anything is allocated. Sizes are bytes. */
+export interface Estimate {
+  params: number;
+  weight_bytes: number;
+  total_bytes: number;
+  steps: number;
+  tokens: number;
+  [more: string]: unknown;
+}
+
+/** What is in a file of records and what is wrong with it: `tbrm logs check`. */
+export interface LogsReport {
+  records: number;
+  rejected: number;
+  reasons: { field: string | null; reason: string; count: number; lines: number[] }[];
+  reward: { mean: number; std: number; min: number; max: number } | null;
+  [more: string]: unknown;
+}
+
+export interface BenchReport {
+  preset: string;
+  device: string;
+  tokens_per_s: number;
+  step_ms: number;
+  [more: string]: unknown;
+}
+
+export interface Sampling {
+  temperature: number;
+  top_p: number;
+  max_new_tokens: number;
+  seed: number;
+}
+
+export interface Answer {
+  text: string;
+  tokens: number;
+  logp: number;
+  finished: boolean;
+}
+
+/** A run that is kept in this browser. */
+export interface RunInfo {
+  id: string;
+  name: string;
+  /** Milliseconds since 1970. */
+  created: number;
+  /** Optimizer steps done, and wanted; 0 where they are not known. */
+  step: number;
+  steps: number;
+  /** The steps of its newest checkpoint: what a reload loses is what came after. */
+  saved: number;
+  loss: number | null;
+  accuracy: number | null;
+  finished: boolean;
+  /** Whether it can go on in this browser: what it was made of is there. */
+  resumable: boolean;
+  /** A tab of this browser trains it. */
+  busy: boolean;
+  /** It is not kept here, but lies where the page came from. */
+  served: boolean;
+  bytes: number;
+}
+
+/** A run's metrics, column by column. A value that a step lacks is NaN. */
+export interface History {
+  columns: Record<string, Float64Array>;
+  /** The steps that have samples. */
+  sampled: number[];
+  config: Record<string, unknown>;
+  /** After each stage of the demo that is over. */
+  accuracy: { stage: string; mean: number; stderr: number }[];
+}
+
+export interface StoredFile {
+  path: string;
+  bytes: number;
+}
+
+/** An answer that a person rated. */
+export interface Feedback {
+  id: string;
+  prompt: string | { role: string; content: string }[];
+  completion: string;
+  reward: number;
+}
+
+export interface StorageInfo {
+  usage: number;
+  quota: number;
+}
+
+export interface Boot {
+  device: DeviceInfo;
+  presets: PresetInfo[];
+  settings: Setting[];
+}
+
+export type TrainState = "idle" | "starting" | "training" | "paused" | "stopping";
+
+/** Every request: what it takes and what it answers. */
+export interface Calls {
+  boot: { args: Record<string, never>; reply: Boot };
+  bench: { args: { preset: string; steps: number; objective: string }; reply: BenchReport };
+  /** Loses the device, as a driver's crash would. */
+  destroy: { args: Record<string, never>; reply: null };
+
+  check: { args: { file: NamedFile }; reply: LogsReport };
+  estimate: { args: { spec: SpecInput }; reply: Estimate };
+  start: { args: { name: string; spec: SpecInput }; reply: { run: string } };
+  resume: { args: { run: string }; reply: { run: string } };
+  pause: { args: Record<string, never>; reply: null };
+  proceed: { args: Record<string, never>; reply: null };
+  step: { args: Record<string, never>; reply: null };
+  stop: { args: Record<string, never>; reply: null };
+
+  chat_open: { args: { model: ModelInput }; reply: null };
+  chat: { args: { prompt: Feedback["prompt"]; sampling: Sampling }; reply: Answer };
+  chat_close: { args: Record<string, never>; reply: null };
+  feedback: { args: Record<string, never>; reply: Feedback[] };
+  rate: { args: { feedback: Feedback }; reply: null };
+  unrate: { args: { id: string }; reply: null };
+
+  runs: { args: Record<string, never>; reply: RunInfo[] };
+  history: { args: { run: string }; reply: History };
+  samples: { args: { run: string; step: number }; reply: Sample[] };
+  rename: { args: { run: string; name: string }; reply: null };
+  remove: { args: { run: string }; reply: null };
+  files: { args: { run: string }; reply: StoredFile[] };
+  file: { args: { run: string; path: string }; reply: Blob };
+  archive: { args: { run: string; folder: string }; reply: Blob };
+  load: { args: { name: string; files: NamedFile[] }; reply: { run: string } };
+  /** Gives a run that was made elsewhere what it was made from, so that it can go on here. */
+  give: { args: { run: string; model: NamedFile[]; data: NamedFile[]; eval: NamedFile[] }; reply: null };
+  /** Shows the run whose files lie at `url`, beside those that are kept: what `tbrm serve --run` serves. */
+  serve: { args: { url: string }; reply: null };
+  storage: { args: Record<string, never>; reply: StorageInfo };
+}
+
+export type Call = keyof Calls;
+
+export type Request = { [C in Call]: { id: number; type: C; args: Calls[C]["args"] } }[Call];
+
+export type Reply = { id: number; ok: unknown } | { id: number; error: Fault };
+
+export type Push =
+  | { type: "event"; run: string; events: RunEvent[] }
+  | { type: "state"; run: string | null; state: TrainState }
+  | { type: "fault"; fault: Fault }
+  | { type: "progress"; what: string; done: number; total: number }
+  /** A token of the answer that is being written. */
+  | { type: "token"; text: string }
+  /** The kept runs changed, here or in another tab. */
+  | { type: "runs" };
+
+export type FromWorker = Reply | Push;
+
+/** The states of `document.body.dataset.state`. */
+export type PageState = "loading" | "ready" | "training" | "paused" | "done" | "error";
