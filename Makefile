@@ -65,7 +65,7 @@ doc: clippy
 
 unit: doc
 	@printf '\n== cargo test\n'
-	@cargo test --quiet --locked --workspace
+	@cargo test --quiet --locked --workspace --exclude tbrm-bundle
 
 targets: unit
 	@scripts/check-targets.sh

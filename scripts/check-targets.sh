@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-printf '\n== cargo check: wasm32-unknown-unknown (tbrm-core)\n'
-cargo check --quiet --locked --target wasm32-unknown-unknown -p tbrm-core
+printf '\n== cargo check: wasm32-unknown-unknown (tbrm-core, tbrm-web)\n'
+cargo check --quiet --locked --target wasm32-unknown-unknown -p tbrm-core -p tbrm-web
 
 for target in x86_64-pc-windows-msvc aarch64-apple-darwin; do
     printf '\n== cargo check: %s\n' "$target"
@@ -13,5 +13,5 @@ for target in x86_64-pc-windows-msvc aarch64-apple-darwin; do
         printf 'WARNING: NOT CHECKED: rustup could not add the target %s\n' "$target" >&2
         continue
     fi
-    cargo check --quiet --locked --target "$target" --workspace
+    cargo check --quiet --locked --target "$target" -p tbrm
 done

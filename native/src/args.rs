@@ -1,11 +1,13 @@
 //! The command line: every command, its options, their defaults and their help. Nothing here acts on them.
 
+mod names;
 mod values;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use names::with_options;
 pub use values::{
     BenchWeights, Calibrate, LogFormat, Objective, Preset, Schedule, TokenizerSource, Truncated,
 };
@@ -93,6 +95,9 @@ pub struct DemoArgs {
     /// The run directory to write
     #[arg(long, value_name = "RUN", default_value = "runs/demo")]
     pub out: PathBuf,
+    /// Go on where an earlier one was interrupted
+    #[arg(long, conflicts_with = "overwrite")]
+    pub resume: bool,
     /// Replace what an earlier run wrote there
     #[arg(long)]
     pub overwrite: bool,
@@ -278,6 +283,9 @@ pub struct ScoreArgs {
     /// Records, as JSONL
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
+    /// Leave bad records out instead of stopping; how many is said
+    #[arg(long)]
+    pub skip_invalid: bool,
     /// The beta of the residual and of the implicit reward
     #[arg(long, value_name = "B", value_parser = positive, allow_negative_numbers = true)]
     pub beta: f64,

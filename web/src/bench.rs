@@ -11,9 +11,10 @@ use crate::fault::{Fault, Result};
 use crate::gpu::Gpu;
 use crate::macrotask::Macrotasks;
 use crate::object::to_js;
+use crate::owned::guarded;
 
 #[derive(Serialize)]
-struct PresetInfo {
+pub(crate) struct PresetInfo {
     name: &'static str,
     params: u64,
     vocab_size: usize,
@@ -26,6 +27,10 @@ struct PresetInfo {
 /// The named model sizes, the smallest first.
 #[wasm_bindgen(unchecked_return_type = "PresetInfo[]")]
 pub fn presets() -> Result<JsValue> {
+    Ok(to_js(&preset_infos()?))
+}
+
+pub(crate) fn preset_infos() -> tbrm_core::Result<Vec<PresetInfo>> {
     let info = |preset: Preset| {
         let config = ModelConfig::preset(preset.name)?;
         Ok(PresetInfo {
@@ -38,8 +43,7 @@ pub fn presets() -> Result<JsValue> {
             sequences: preset.sequences,
         })
     };
-    let infos: Vec<PresetInfo> = PRESETS.into_iter().map(info).collect::<tbrm_core::Result<_>>()?;
-    Ok(to_js(&infos))
+    PRESETS.into_iter().map(info).collect()
 }
 
 /// Measures `steps` optimizer steps of `preset` after two that warm up; `onstep` hears of each, the warm-up's too.
@@ -55,14 +59,17 @@ pub async fn bench(
 ) -> Result<JsValue> {
     let preset = Preset::find(preset)?;
     let (objective, weights) = (find_objective(objective)?, find_weights(weights.as_deref())?);
-    let macrotasks = Macrotasks::new()?;
-    let mut bench = Bench::new(gpu.inner(), &preset, objective, weights, u64::from(steps))?;
-    let total = bench.steps();
-    while let Some(metrics) = bench.next().await? {
-        onstep.call2(&JsValue::NULL, &(metrics.step as f64).into(), &(total as f64).into())?;
-        macrotasks.next().await?;
-    }
-    Ok(to_js(&bench.report()?))
+    guarded(gpu.inner(), async {
+        let macrotasks = Macrotasks::new()?;
+        let mut bench = Bench::new(gpu.inner(), &preset, objective, weights, u64::from(steps))?;
+        let total = bench.steps();
+        while let Some(metrics) = bench.next().await? {
+            onstep.call2(&JsValue::NULL, &(metrics.step as f64).into(), &(total as f64).into())?;
+            macrotasks.next().await?;
+        }
+        Ok(to_js(&bench.report()?))
+    })
+    .await
 }
 
 fn find_objective(name: &str) -> Result<Objective> {

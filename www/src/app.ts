@@ -4,6 +4,7 @@ import { Client, type Port } from "./client";
 import { faultOf, isFatal } from "./errors";
 import type { FaultDialog, Remedy } from "./fault";
 import { Live } from "./live";
+import { remembered } from "./memory";
 import type { Boot, Fault, PageState, Push, RunInfo, SpecInput, TrainState } from "./protocol";
 
 /** What changed. */
@@ -31,6 +32,8 @@ export class App {
   constructor(
     makeWorker: () => Port,
     private readonly dialog: Pick<FaultDialog, "show">,
+    /** Where a run lies that is to be shown beside the kept ones. */
+    private readonly served?: string,
   ) {
     this.client = new Client(makeWorker, (push) => this.hear(push));
   }
@@ -50,6 +53,7 @@ export class App {
   }
 
   private async load(): Promise<void> {
+    if (this.served) this.client.request("serve", { url: this.served }).catch((error) => this.fault(error));
     void this.loadRuns();
     try {
       this.boot = await this.client.request("boot", {});
@@ -67,7 +71,9 @@ export class App {
   async loadRuns(): Promise<void> {
     try {
       this.runs = await this.client.request("runs", {});
+      const gone = remembered(this.runs);
       this.tell("runs");
+      if (gone) this.fault(gone);
     } catch (error) {
       this.fault(error);
     }

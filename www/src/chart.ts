@@ -21,12 +21,21 @@ export interface ChartStyle {
 
 const BUCKETS = 400;
 const HEIGHT = 170;
-const COLOURS = ["--curve-1", "--curve-2", "--curve-3", "--curve-4", "--curve-5", "--curve-6"];
+/** Milliseconds between two drawings of new values. */
+const INTERVAL = 100;
+/** Colours of the page's theme, as #rrggbb. */
+interface Palette {
+  curves: string[];
+  text: string;
+  line: string;
+}
 
 export class Chart {
   readonly root: HTMLElement;
   private readonly readout = h("span", { class: "readout" });
   private readonly plot = h("div", { class: "plot" });
+  private width = 0;
+  private colours: Palette | undefined;
   private uplot: uPlot | undefined;
   private curves: Curve[] = [];
   /** What decides that a plot has to be made anew. */
@@ -45,15 +54,21 @@ export class Chart {
       heading,
       this.plot,
     );
-    new ResizeObserver(() => redraw(this.draw)).observe(this.plot);
-    new MutationObserver(() => redraw(this.draw)).observe(document.documentElement, {
-      attributeFilter: ["data-theme"],
-    });
+    // Asking the element instead would lay out the whole page again, for every chart.
+    new ResizeObserver(([entry]) => {
+      this.width = Math.floor(entry?.contentRect.width ?? 0);
+      redraw(this.draw);
+    }).observe(this.plot);
+    const recolour = () => {
+      this.colours = undefined;
+      redraw(this.draw);
+    };
+    new MutationObserver(recolour).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
 
   set(curves: Curve[]): void {
     this.curves = curves.filter((curve) => curve.values.some((value) => Number.isFinite(value)));
-    redraw(this.draw);
+    redraw(this.draw, INTERVAL);
   }
 
   restyle(style: ChartStyle): void {
@@ -62,16 +77,15 @@ export class Chart {
   }
 
   private readonly draw = (): void => {
-    const width = this.plot.clientWidth;
+    const { width } = this;
     this.root.classList.toggle("empty", this.curves.length === 0);
     if (width === 0 || this.curves.length === 0) return;
     const { data, series } = this.prepared();
-    const scheme = getComputedStyle(this.root).getPropertyValue("--text");
     const shape = JSON.stringify([
       this.curves.map((curve) => curve.label),
       this.style.log,
       this.style.smoothing > 0,
-      scheme,
+      this.palette(),
       series.map(({ points }) => points?.show),
     ]);
     if (this.uplot && shape === this.made) {
@@ -90,7 +104,8 @@ export class Chart {
     const tables: uPlot.AlignedData[] = [];
     const series: uPlot.Series[] = [];
     this.curves.forEach((curve, i) => {
-      const colour = variable(this.root, COLOURS[i % COLOURS.length] as string);
+      const { curves } = this.palette();
+      const colour = curves[i % curves.length] as string;
       const kept = outline(curve.values, BUCKETS);
       const pick = (values: readonly number[]) => kept.map((at) => this.drawable(values[at] as number));
       const steps = kept.map((at) => curve.steps[at] as number);
@@ -110,15 +125,25 @@ export class Chart {
     return { data: tables.length === 1 && only ? only : uPlot.join(tables), series };
   }
 
+  private palette(): Palette {
+    if (this.colours) return this.colours;
+    const style = getComputedStyle(this.root);
+    const colour = (name: string) => style.getPropertyValue(name).trim();
+    const curves = [1, 2, 3, 4, 5, 6].map((i) => colour(`--curve-${i}`));
+    this.colours = { curves, text: colour("--muted"), line: colour("--line") };
+    return this.colours;
+  }
+
   private drawable(value: number): number | null {
     return Number.isFinite(value) && (!this.style.log || value > 0) ? value : null;
   }
 
   private options(width: number, series: uPlot.Series[]): uPlot.Options {
+    const { text, line } = this.palette();
     const axis = {
-      stroke: variable(this.root, "--muted"),
+      stroke: text,
       font: "11px system-ui, sans-serif",
-      grid: { stroke: variable(this.root, "--line"), width: 1 },
+      grid: { stroke: line, width: 1 },
       ticks: { show: false },
     };
     const values = (_: uPlot, ticks: (number | null)[]) =>
@@ -162,11 +187,7 @@ export class Chart {
   }
 }
 
-function variable(element: Element, name: string): string {
-  return getComputedStyle(element).getPropertyValue(name).trim();
-}
-
-/** The same colour, mostly transparent. Colours of the page are #rrggbb. */
+/** The same colour, mostly transparent. */
 function faint(colour: string): string {
   return `${colour}55`;
 }

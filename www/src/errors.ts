@@ -12,7 +12,8 @@ export function isFault(error: unknown): error is Fault {
 export function faultOf(error: unknown): Fault {
   if (isFault(error)) return { kind: kindOf(error.kind), what: error.what, help: error.help };
   if (error instanceof DOMException && error.name === "QuotaExceededError") return storageFull();
-  const what = error instanceof Error ? error.message || error.name : String(error);
+  const what =
+    error instanceof Error || error instanceof DOMException ? error.message || error.name : String(error);
   if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
     return {
       kind: "crash",
@@ -20,7 +21,7 @@ export function faultOf(error: unknown): Fault {
       help: "start it again: a run goes on from its last checkpoint. If it happens again, use a smaller model",
     };
   }
-  return { kind: "crash", what, help: "start the engine again; if that does not help, reload the page" };
+  return { kind: "bug", what, help: "try again; if it happens again, reload the page, and report it" };
 }
 
 /** The core's kinds, in one spelling: `TooLarge`, `too_large` and `too-large` are one. */
@@ -39,5 +40,5 @@ export function storageFull(): Fault {
 
 /** After these the worker cannot go on: it is ended, and a new one begins. */
 export function isFatal(fault: Fault): boolean {
-  return fault.kind === "device" || fault.kind === "crash";
+  return ["device", "panic", "crash"].includes(fault.kind);
 }

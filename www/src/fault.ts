@@ -58,7 +58,7 @@ export class FaultDialog {
 }
 
 /** The core's messages begin small and end without a full stop. */
-function sentence(text: string): string {
+export function sentence(text: string): string {
   const first = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(first) ? first : `${first}.`;
 }

@@ -14,6 +14,11 @@ export function count(value: number): string {
   return value.toLocaleString("en");
 }
 
+/** `1 record`, `1,234 records`. */
+export function counted(value: number, thing: string): string {
+  return `${count(value)} ${thing}${value === 1 ? "" : "s"}`;
+}
+
 export function percent(share: number): string {
   return `${(100 * share).toFixed(1)}%`;
 }

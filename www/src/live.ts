@@ -99,7 +99,7 @@ export class Live {
   hear(event: RunEvent): void {
     switch (event.type) {
       case "stage":
-        this.enter(event.stage, event.steps ?? 0);
+        this.enter(event.stage, event.steps);
         break;
       case "scoring":
         this.scoring = event.done < event.total ? event.done / event.total : undefined;
@@ -112,8 +112,10 @@ export class Live {
         this.evaluated(event);
         break;
       case "accuracy":
-        this.stage.accuracy.push(event);
-        this.evaluated({ step: event.step, "eval/accuracy": event.mean });
+        this.measured(event.step, event);
+        break;
+      case "trained":
+        this.measured(this.step, event);
         break;
       case "samples":
         this.samples.set(event.step, event.samples);
@@ -122,6 +124,7 @@ export class Live {
         this.saved = event.step;
         break;
       case "finished":
+      case "done":
         this.complete = event.complete;
         break;
     }
@@ -131,8 +134,20 @@ export class Live {
   recall(history: History, saved: number): void {
     const columns = Columns.of(history);
     columns.keep(saved);
-    this.stages.push({ name: "", steps: this.steps, columns, accuracy: history.accuracy });
+    const over = history.accuracy.map(({ stage, mean, stderr }) => ({
+      name: stage,
+      steps: 0,
+      columns: new Columns(),
+      accuracy: [{ step: 0, mean, stderr }],
+    }));
+    const recalled = { name: "", steps: this.steps, columns, accuracy: [] };
+    this.stages.splice(0, this.stages.length, ...over, recalled);
     this.saved = saved;
+  }
+
+  private measured(step: number, { mean, stderr }: { mean: number; stderr: number }): void {
+    this.stage.accuracy.push({ step, mean, stderr });
+    this.evaluated({ step, "eval/accuracy": mean });
   }
 
   private evaluated(event: Record<string, unknown>): void {

@@ -21,28 +21,47 @@ const VIEWS: [name: string, label: string, make: (app: App) => View][] = [
   ["bench", "Benchmark", benchView],
 ];
 
+/** What is of no use where the page cannot train. */
+const NEED_GPU = new Set(["train", "teach", "bench"]);
+
 const worker = () => new Worker(new URL("./worker/main.ts", import.meta.url), { type: "module" });
 const dialog = new FaultDialog(document.body, () => app.recovered());
-const app: App = new App(worker, dialog);
+// `tbrm serve --run` serves a run's files beside the page.
+const shown = new URLSearchParams(location.search).get("show") === "run";
+const served = shown ? new URL("run/", location.href).href : undefined;
+const app: App = new App(worker, dialog, served);
 
 const unsupported = unsupportedView(app);
-const views = VIEWS.map(([name, label, make]) => {
-  const link = h("a", { href: `#${name}`, text: label });
-  return { name, label, link, view: make(app) };
-});
-const main = h("main", { id: "main", tabindex: -1 }, unsupported.root, ...views.map(({ view }) => view.root));
+const main = h("main", { id: "main", tabindex: -1 }, unsupported.root);
+const places = VIEWS.map(([name, label, make]) => ({
+  name,
+  label,
+  make,
+  link: h("a", { href: `#${name}`, text: label }),
+}));
+/** Views are made when they are first seen, and stay. */
+const views = new Map<string, View>();
+
+function viewOf({ name, make }: (typeof places)[number]): View {
+  const made = views.get(name) ?? make(app);
+  if (!views.has(name)) main.append(made.root);
+  views.set(name, made);
+  return made;
+}
 
 function route(): void {
-  const wanted = location.hash.slice(1).split("/")[0];
-  const shown = views.find(({ name }) => name === wanted) ?? views[0];
-  for (const { link, view } of views) {
-    const current = view === shown?.view;
-    view.root.hidden = !current;
-    if (current) link.setAttribute("aria-current", "page");
+  const wanted = location.hash.slice(1).split("/")[0] || (served ? "runs" : "train");
+  const place = places.find(({ name }) => name === wanted) ?? (places[0] as (typeof places)[number]);
+  const cannot = app.unsupported !== undefined && NEED_GPU.has(place.name);
+  const shown = viewOf(place);
+  unsupported.root.hidden = !cannot;
+  for (const view of views.values()) view.root.hidden = cannot || view !== shown;
+  for (const { name, link } of places) {
+    if (name === place.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = shown && shown !== views[0] ? `${shown.label} · tbrm` : "tbrm";
-  shown?.view.shown?.();
+  document.title = place === places[0] ? "tbrm" : `${place.label} · tbrm`;
+  shown.shown?.();
 }
 
 document.body.append(
@@ -51,7 +70,7 @@ document.body.append(
     "header",
     {},
     h("a", { class: "brand", href: "#train", text: "tbrm" }),
-    h("nav", { "aria-label": "Views" }, ...views.map(({ link }) => link)),
+    h("nav", { "aria-label": "Views" }, ...places.map(({ link }) => link)),
     themeButton(),
   ),
   main,
@@ -64,6 +83,7 @@ function skip(event: Event): void {
 }
 
 addEventListener("hashchange", route);
+app.on("boot", route);
 addEventListener("error", (event) => app.fault(event.error ?? event.message));
 addEventListener("unhandledrejection", (event) => app.fault(event.reason));
 catchStrayDrops();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::buffer::{View, WORD, align_up};
 use super::caps::{Caps, guaranteed_limits};
@@ -58,6 +58,7 @@ struct Inner {
     poller: Poller,
     fault: FirstFault,
     pipelines: Mutex<HashMap<(&'static str, &'static str), Arc<Pipeline>>>,
+    pipeline_cache: OnceLock<wgpu::PipelineCache>,
     buffers: AtomicU64,
     bind_groups: AtomicU64,
 }
@@ -148,6 +149,7 @@ impl Gpu {
             poller,
             fault,
             pipelines: Mutex::default(),
+            pipeline_cache: OnceLock::new(),
             buffers: AtomicU64::new(0),
             bind_groups: AtomicU64::new(0),
         };
@@ -189,6 +191,10 @@ impl Gpu {
         &self.inner.queue
     }
 
+    pub(super) fn pipeline_cache(&self) -> &OnceLock<wgpu::PipelineCache> {
+        &self.inner.pipeline_cache
+    }
+
     /// How many objects were made so far.
     pub fn made(&self) -> Made {
         Made {
@@ -214,6 +220,8 @@ impl Gpu {
     /// Frees the device with all its memory, whoever still holds a part of it: what uses it afterwards fails, as after
     /// a loss.
     pub fn destroy(&self) {
+        // Said first: natively the loss is told only at the next poll, after the errors that follow from it.
+        self.inner.fault.lose("it was destroyed");
         self.device().destroy();
     }
 
@@ -359,7 +367,7 @@ impl Gpu {
                 zero_initialize_workgroup_memory: false,
                 ..wgpu::PipelineCompilationOptions::default()
             },
-            cache: None,
+            cache: self.pipeline_cache().get(),
         });
         Pipeline { pipeline, layout }
     }

@@ -20,14 +20,14 @@ pub(crate) fn compile(root: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
-/// The names and paths of the core's test programs `names`, each of them wasm.
+/// The names and paths of the core's test programs, each of them wasm: that of its units, and `names`.
 pub(crate) fn compile_tests(root: &Path, names: &[&str]) -> Result<Vec<(String, PathBuf)>, Failure> {
-    let mut arguments = vec!["test", "--no-run", "--package", "tbrm-core"];
+    let mut arguments = vec!["test", "--no-run", "--package", "tbrm-core", "--lib"];
     arguments.extend(names.iter().flat_map(|name| ["--test", name]));
     let messages = run(&mut command(root, &arguments))?;
     let programs: Vec<_> = messages.lines().filter_map(program).collect();
-    if programs.len() != names.len() {
-        let what = format!("cargo built {} test programs, not {}", programs.len(), names.len());
+    if programs.len() != 1 + names.len() {
+        let what = format!("cargo built {} test programs, not {}", programs.len(), 1 + names.len());
         return Err(Failure::new(what, "check the targets in core/Cargo.toml"));
     }
     Ok(programs)

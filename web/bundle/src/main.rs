@@ -23,7 +23,7 @@ const OUT: &str = "www/src/wasm";
 const FILES: [&str; 3] = ["tbrm.js", "tbrm.d.ts", "tbrm_bg.wasm"];
 /// Where the page that runs tests finds them, a folder each, and which they are.
 const TESTS_OUT: &str = "www/tests/cases/wasm";
-const TESTS: [&str; 1] = ["kernels"];
+const TESTS: [&str; 3] = ["kernels", "engine", "rollout"];
 /// The wasm's bytes at most, as a server that compresses sends them.
 const LIMIT: usize = 1_200_000;
 

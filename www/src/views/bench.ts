@@ -1,6 +1,7 @@
 // How fast this device trains.
 
 import type { App } from "../app";
+import { copy } from "../copy";
 import { field, fill, h, select } from "../element";
 import { short } from "../format";
 import type { BenchReport } from "../protocol";
@@ -68,9 +69,8 @@ export function benchView(app: App): View {
   function show(report: BenchReport): void {
     const line = JSON.stringify(report);
     const copied = h("span", { class: "muted", role: "status" });
-    const copy = async () => {
-      await navigator.clipboard.writeText(line);
-      copied.textContent = "Copied.";
+    const take = async () => {
+      copied.textContent = await copy(line, "Copied.");
     };
     fill(
       result,
@@ -83,7 +83,7 @@ export function benchView(app: App): View {
       h(
         "div",
         { class: "actions" },
-        h("button", { type: "button", text: "Copy as one line of JSON", onclick: () => void copy() }),
+        h("button", { type: "button", text: "Copy as one line of JSON", onclick: () => void take() }),
         copied,
       ),
     );

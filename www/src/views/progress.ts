@@ -30,7 +30,8 @@ export function progressView(app: App, onagain: () => void): { root: HTMLElement
   const teach = h("a", { href: "#teach", class: "button", text: "Try the model" });
   const tiles = h("dl", { class: "tiles" });
   const story = h("ol", { class: "story" });
-  let shownStage = "";
+  /** None: the one that is being trained. */
+  let shownStage: string | undefined;
   const tabs = h("div", { class: "tabs", role: "group", "aria-label": "Stage" });
 
   const style: ChartStyle = { log: false, smoothing: 0.6 };
@@ -101,11 +102,11 @@ export function progressView(app: App, onagain: () => void): { root: HTMLElement
   function drawTabs(live: Live): void {
     const names = live.stages.map(({ name }) => name);
     tabs.hidden = names.length < 2;
-    if (!names.includes(shownStage)) shownStage = "";
+    if (shownStage !== undefined && !names.includes(shownStage)) shownStage = undefined;
     const made = live.stages.map((stage, i) => {
-      const current = shownStage ? stage.name === shownStage : i === names.length - 1;
+      const current = shownStage === undefined ? i === names.length - 1 : stage.name === shownStage;
       const choose = () => {
-        shownStage = i === names.length - 1 ? "" : stage.name;
+        shownStage = i === names.length - 1 ? undefined : stage.name;
         redraw(draw);
       };
       return h("button", {

@@ -6,10 +6,15 @@ import { fill, h } from "../element";
 import { faultOf } from "../errors";
 import { confirmed } from "../fault";
 import { bytes, count, day, percent, short } from "../format";
+import { forget } from "../memory";
 import type { NamedFile, RunInfo } from "../protocol";
-import { fileName, save } from "../save";
 import { comparison } from "./compare";
+import { downloads } from "./downloads";
+import { inputsForm } from "./inputs";
 import type { View } from "./view";
+
+/** Milliseconds between two looks at a served run. */
+const FOLLOW_EVERY = 5000;
 
 export function runsView(app: App): View {
   const chosen = new Set<string>();
@@ -79,7 +84,7 @@ export function runsView(app: App): View {
       value: run.name,
       maxlength: 80,
       "aria-label": "Name of the run",
-      disabled: run.busy,
+      disabled: run.busy || run.served,
     });
     name.addEventListener(
       "change",
@@ -92,12 +97,10 @@ export function runsView(app: App): View {
       if (!(await confirmed(`Delete “${run.name}” with its checkpoints? This cannot be undone.`, "Delete")))
         return;
       chosen.delete(run.id);
+      forget(run.id);
       await attempt(() => app.client.request("remove", { run: run.id }));
       await attempt(() => compare.show(chosen));
     };
-    const files = h("div", { class: "files" });
-    const details = h("details", {}, h("summary", { text: "Download" }), files);
-    details.addEventListener("toggle", () => void (details.open && attempt(() => listFiles(run, files))));
     return h(
       "li",
       { "data-run": run.id },
@@ -122,49 +125,17 @@ export function runsView(app: App): View {
             disabled: app.training !== "idle" || !app.boot,
             onclick: () => void resume(run),
           }),
-        h("button", { type: "button", text: "Delete", disabled: run.busy, onclick: () => void remove() }),
+        !run.served &&
+          h("button", { type: "button", text: "Delete", disabled: run.busy, onclick: () => void remove() }),
       ),
-      details,
+      !run.finished && !run.resumable && !run.served && inputsForm(app, run),
+      downloads(app, run),
     );
   }
 
   async function resume(run: RunInfo): Promise<void> {
     location.hash = "train";
     await app.resume(run);
-  }
-
-  async function listFiles(run: RunInfo, into: HTMLElement): Promise<void> {
-    fill(into, "Listing …");
-    const files = await app.client.request("files", { run: run.id });
-    const archive = (text: string, folder: string, name: string) => {
-      const make = async () =>
-        save(
-          await app.client.request("archive", { run: run.id, folder }),
-          `${fileName(run.name)}${name}.zip`,
-        );
-      return h("button", { type: "button", text, onclick: () => void attempt(make) });
-    };
-    const single = ({ path, bytes: size }: { path: string; bytes: number }) => {
-      const get = async () =>
-        save(await app.client.request("file", { run: run.id, path }), path.slice(path.lastIndexOf("/") + 1));
-      return h(
-        "li",
-        {},
-        h("button", { type: "button", class: "link", text: path, onclick: () => void attempt(get) }),
-        h("small", { text: ` ${bytes(size)}` }),
-      );
-    };
-    const hasModel = files.some(({ path }) => path.startsWith("model/"));
-    fill(
-      into,
-      h(
-        "div",
-        { class: "actions" },
-        archive("The whole run (.zip)", "", ""),
-        hasModel && archive("The model, a Hugging Face folder (.zip)", "model", "-model"),
-      ),
-      h("ul", {}, ...files.map(single)),
-    );
   }
 
   let drawn = "";
@@ -192,7 +163,25 @@ export function runsView(app: App): View {
     }
   }
 
+  let first = true;
+  function chooseServed(): void {
+    const served = app.runs.find((run) => run.served);
+    if (!served || !first) return;
+    first = false;
+    chosen.add(served.id);
+    void attempt(() => compare.show(chosen));
+  }
+
+  async function follow(): Promise<void> {
+    if (root.hidden || !app.runs.some((run) => run.served && !run.finished)) return;
+    await app.loadRuns();
+    if (chosen.size > 0) await attempt(() => compare.show(chosen));
+  }
+
+  app.on("runs", chooseServed);
   for (const topic of ["runs", "state", "boot"] as const) app.on(topic, draw);
+  // A server does not tell when the run that it serves went on.
+  setInterval(follow, FOLLOW_EVERY);
   return {
     root,
     shown() {
@@ -204,6 +193,7 @@ export function runsView(app: App): View {
 
 function badge(run: RunInfo, here: boolean): string {
   if (here) return "training";
+  if (run.served) return "served";
   if (run.busy) return "read-only";
   if (run.finished) return "finished";
   return run.resumable ? "unfinished" : "loaded";
@@ -214,6 +204,6 @@ function facts(run: RunInfo): string {
   const parts = [day(run.created), steps];
   if (run.loss !== null) parts.push(`loss ${short(run.loss)}`);
   if (run.accuracy !== null) parts.push(`accuracy ${percent(run.accuracy)}`);
-  parts.push(bytes(run.bytes));
+  if (run.bytes > 0) parts.push(bytes(run.bytes));
   return parts.filter((part) => part !== "").join(" · ");
 }

@@ -1,10 +1,11 @@
 // What a run is made of: a model, logs, settings, and what it will take.
 
 import type { App } from "../app";
+import { copy } from "../copy";
 import { dropZone } from "../drop";
 import { field, fill, h, select } from "../element";
 import { faultOf } from "../errors";
-import { bytes, count, duration } from "../format";
+import { bytes, count, counted, duration } from "../format";
 import type { Estimate, Fault, LogsReport, ModelInput, NamedFile, SpecInput } from "../protocol";
 import { SettingsForm } from "../settings";
 import { linkTo, type Shared } from "../share";
@@ -164,8 +165,8 @@ export function setupForm(app: App): { root: HTMLElement; fill(shared: Shared): 
   });
   link.addEventListener("click", async () => {
     const chosen = preset.value === FOLDER ? {} : { model: preset.value };
-    await navigator.clipboard.writeText(linkTo({ ...chosen, settings: form?.values() ?? {} }, location.href));
-    said.textContent = "Copied. The link holds the settings, not your data.";
+    const url = linkTo({ ...chosen, settings: form?.values() ?? {} }, location.href);
+    said.textContent = await copy(url, "Copied. The link holds the settings, not your data.");
   });
   app.on("boot", booted);
   app.on("state", () => {
@@ -184,22 +185,22 @@ function describeModel(files: NamedFile[]): string {
   ];
   const size = bytes(files.reduce((sum, { file }) => sum + file.size, 0));
   if (lacking.length > 0)
-    return `${files.length} files, but no ${lacking.join(" and no ")}: choose the whole folder.`;
-  return `${files.length} files, ${size}.`;
+    return `${counted(files.length, "file")}, but no ${lacking.join(" and no ")}: choose the whole folder.`;
+  return `${counted(files.length, "file")}, ${size}.`;
 }
 
 function describeLogs(path: string, report: LogsReport): HTMLElement {
   const reward = report.reward
     ? `, rewards from ${report.reward.min} to ${report.reward.max}`
     : ", without rewards";
-  const head = `${path}: ${count(report.records)} records${report.records > 0 ? reward : ""}`;
+  const head = `${path}: ${counted(report.records, "record")}${report.records > 0 ? reward : ""}`;
   if (report.rejected === 0) return h("p", { text: `${head}.` });
   const reasons = report.reasons.map(({ field, reason, count: times, lines }) =>
     h("li", {
       text: `line ${lines.slice(0, 3).join(", ")}${times > 3 ? " …" : ""}: ${field ? `${field}: ` : ""}${reason}`,
     }),
   );
-  const text = `${head}; ${count(report.rejected)} lines are not records. Mend them, or turn on “skip invalid”.`;
+  const text = `${head}; ${counted(report.rejected, "line")} not to be used. Mend the file, or turn on “skip invalid” under all settings.`;
   return h("div", { class: "bad" }, h("p", { text }), h("ul", {}, ...reasons.slice(0, 8)));
 }
 

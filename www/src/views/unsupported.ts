@@ -2,6 +2,7 @@
 
 import type { App } from "../app";
 import { fill, h } from "../element";
+import { sentence } from "../fault";
 
 const WHERE = [
   "Chrome or Edge 113 or newer on Windows, macOS and ChromeOS; 121 or newer on Android",
@@ -31,9 +32,8 @@ export function unsupportedView(app: App): { root: HTMLElement } {
     h("button", { type: "button", text: "Try again", onclick: () => void app.start() }),
   );
   app.on("boot", () => {
-    root.hidden = app.unsupported === undefined;
     const { what, help } = app.unsupported ?? { what: "", help: "" };
-    fill(why, ...missing().map((text) => h("li", { text })), h("li", { text: `${what}: ${help}` }));
+    fill(why, ...missing().map((text) => h("li", { text })), h("li", { text: sentence(`${what}: ${help}`) }));
   });
   return { root };
 }

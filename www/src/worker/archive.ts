@@ -2,14 +2,14 @@
 
 import { Unzip, UnzipInflate, Zip, ZipPassThrough } from "fflate";
 import type { Fault, NamedFile } from "../protocol";
-import type { OpfsStore } from "./opfs";
+import type { RunFiles } from "./opfs";
 
 /** A zip without its 64-bit extension ends here. */
 const LIMIT = 2 ** 32 - 2 ** 20;
 const PIECE = 4 * 2 ** 20;
 
 /** The files of a run below `folder` (all of them: ""), as a zip. Weights do not compress: they are stored. */
-export async function archive(store: OpfsStore, folder: string): Promise<Blob> {
+export async function archive(store: RunFiles, folder: string): Promise<Blob> {
   const files = await store.walk(folder);
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   if (bytes > LIMIT) {
@@ -26,7 +26,7 @@ export async function archive(store: OpfsStore, folder: string): Promise<Blob> {
     pieces.push(new Blob([piece as Uint8Array<ArrayBuffer>]));
   });
   for (const { path } of files) {
-    const file = await store.file(path);
+    const file = await settled(store, path);
     if (!file) continue;
     const entry = new ZipPassThrough(folder ? path.slice(folder.length + 1) : path);
     zip.add(entry);
@@ -37,6 +37,13 @@ export async function archive(store: OpfsStore, folder: string): Promise<Blob> {
   }
   zip.end();
   return new Blob(pieces, { type: "application/zip" });
+}
+
+/** A file that does not change any more while it is read: of one that may grow, a copy. */
+export async function settled(store: RunFiles, path: string): Promise<Blob | undefined> {
+  if (!path.endsWith(".jsonl")) return store.file(path);
+  const bytes = await store.look(path, (file) => file.arrayBuffer());
+  return bytes && new Blob([bytes]);
 }
 
 /** The files in a zip. */

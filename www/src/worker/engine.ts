@@ -67,7 +67,7 @@ export interface Engine {
     preset: string,
     steps: number,
     objective: string,
-    onstep: (done: number) => void,
+    onstep: (done: number, total: number) => void,
   ): Promise<BenchReport>;
   presets(): PresetInfo[];
   settings(): Setting[];

@@ -29,15 +29,12 @@ export function columnsOf(lines: Record<string, unknown>[]): Record<string, Floa
   return columns;
 }
 
-/** The accuracy after each stage of the demo. */
+/** The accuracy after each stage of the demo: what `stages.json` says of those that are over. */
 export function stagesOf(stages: unknown): History["accuracy"] {
   if (!Array.isArray(stages)) return [];
-  return stages
-    .filter((stage) => typeof stage === "object" && stage !== null)
-    .map((stage) => ({
-      stage: String(stage.stage ?? stage.name ?? ""),
-      step: Number(stage.step ?? 0),
-      mean: Number(stage.mean ?? stage.accuracy),
-      stderr: Number(stage.stderr ?? 0),
-    }));
+  return stages.flatMap(({ stage, accuracy }) =>
+    typeof accuracy?.mean === "number"
+      ? [{ stage: String(stage), mean: accuracy.mean, stderr: accuracy.stderr }]
+      : [],
+  );
 }

@@ -2,7 +2,7 @@
 
 import type { Fault, ModelInput, NamedFile, SpecInput } from "../protocol";
 import type { DataFile, ModelSource, RunSpec } from "./engine";
-import type { OpfsStore } from "./opfs";
+import type { RunFiles } from "./opfs";
 import type { Runs } from "./runs";
 
 const GIB = 2 ** 30;
@@ -38,7 +38,7 @@ export async function sourceOf(model: ModelInput, runs: Runs): Promise<ModelSour
     case "files":
       return { kind: "files", files: await modelFiles(model.files) };
     case "run": {
-      const store = await runs.store(model.run);
+      const store = await runs.files(model.run);
       return { kind: "files", files: await ofRun(store, model.which) };
     }
   }
@@ -59,7 +59,7 @@ async function modelFiles(given: NamedFile[]): Promise<Record<string, Uint8Array
   return Object.fromEntries(await Promise.all(read));
 }
 
-async function ofRun(store: OpfsStore, which: "first" | "newest"): Promise<Record<string, Uint8Array>> {
+async function ofRun(store: RunFiles, which: "first" | "newest"): Promise<Record<string, Uint8Array>> {
   const files = await store.walk();
   const folders = which === "first" ? ["inputs/model", "warm-start"] : ["model", ...checkpoints(files)];
   const whole = (folder: string) =>
@@ -112,6 +112,6 @@ async function bytesOf(file: Blob): Promise<Uint8Array> {
   }
 }
 
-function lastName(path: string): string {
+export function lastName(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }

@@ -1,11 +1,12 @@
 // The worker: it owns the wasm and the GPU, and answers what the page asks.
 
 import { faultOf } from "../errors";
-import type { Call, Calls, Fault, FromWorker, NamedFile, Push, Request } from "../protocol";
-import { archive, unarchive, within } from "./archive";
+import type { Call, Calls, Fault, FromWorker, Push, Request } from "../protocol";
+import { archive, settled } from "./archive";
 import { type Chat, type Engine, type Gpu, loadEngine } from "./engine";
 import { FeedbackLog } from "./feedback";
 import { sourceOf, specOf } from "./input";
+import { giveInputs, loadRun } from "./load";
 import { Runs } from "./runs";
 import { Training } from "./session";
 
@@ -35,7 +36,7 @@ const gpu: () => Promise<Gpu> = once(async () => {
       help: "use a browser that does: Chrome or Edge 113, Firefox 141, Safari 26, or newer",
     } satisfies Fault;
   }
-  return (await engine()).open_gpu((fault) => onfault({ ...fault, kind: "device" }));
+  return (await engine()).open_gpu(onfault);
 });
 const training = once(async () => new Training(await engine(), await gpu(), await runs(), push));
 const feedback = once(async () => new FeedbackLog((await runs()).desk()));
@@ -54,7 +55,7 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
     return { device: device.info(), presets: api.presets(), settings: api.settings() };
   },
   async bench({ preset, steps, objective }) {
-    const onstep = (done: number) => push({ type: "progress", what: "bench", done, total: steps });
+    const onstep = (done: number, total: number) => push({ type: "progress", what: "bench", done, total });
     return (await engine()).bench(await gpu(), preset, steps, objective, onstep);
   },
   async destroy() {
@@ -141,10 +142,10 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
     return null;
   },
   async files({ run }) {
-    return (await (await runs()).store(run)).walk();
+    return (await (await runs()).files(run)).walk();
   },
   async file({ run, path }) {
-    const file = await (await (await runs()).store(run)).file(path);
+    const file = await settled(await (await runs()).files(run), path);
     if (file) return file;
     throw {
       kind: "store",
@@ -153,41 +154,24 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
     } satisfies Fault;
   },
   async archive({ run, folder }) {
-    return archive(await (await runs()).store(run), folder);
+    return archive(await (await runs()).files(run), folder);
   },
   async load({ name, files }) {
-    return { run: await loadRun(name, files) };
+    return { run: await loadRun(await runs(), name, files) };
+  },
+  async give({ run, ...given }) {
+    await giveInputs(await runs(), run, given);
+    return null;
+  },
+  async serve({ url }) {
+    (await runs()).serve(url);
+    return null;
   },
   async storage() {
     const { usage = 0, quota = 0 } = await navigator.storage.estimate();
     return { usage, quota };
   },
 };
-
-/** Keeps a run that was made elsewhere: its folder, or a zip of it. */
-async function loadRun(name: string, given: NamedFile[]): Promise<string> {
-  const [only] = given;
-  const zip = given.length === 1 && only?.path.endsWith(".zip");
-  const files = within(zip && only ? await unarchive(only.file) : given, "metrics.jsonl");
-  if (files.length === 0) {
-    throw {
-      kind: "data",
-      what: "this is not a run: there is no metrics.jsonl in it",
-      help: "choose the folder that `tbrm train --out` or `tbrm demo --out` wrote, or a .zip of it",
-    } satisfies Fault;
-  }
-  const kept = await runs();
-  const run = await kept.create(name);
-  try {
-    const store = await kept.store(run);
-    for (const { path, file } of files) await store.write(path, new Uint8Array(await file.arrayBuffer()));
-  } catch (error) {
-    await kept.erase(run).catch(() => {});
-    throw error;
-  }
-  kept.changed();
-  return run;
-}
 
 self.onmessage = async ({ data: request }: MessageEvent<Request>) => {
   const { id, type, args } = request;

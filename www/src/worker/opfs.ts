@@ -5,6 +5,7 @@ import type { Fault, StoredFile } from "../protocol";
 import type { Store } from "./engine";
 
 const PARTIAL = ".partial";
+const TRIES = 10;
 
 /** The names in a path; refuses what would leave the folder. */
 export function namesOf(path: string): string[] {
@@ -13,7 +14,15 @@ export function namesOf(path: string): string[] {
   return names;
 }
 
-export class OpfsStore implements Store {
+/** A run's files, to look at. */
+export interface RunFiles {
+  file(path: string): Promise<Blob | undefined>;
+  look<T>(path: string, use: (file: Blob) => Promise<T>): Promise<T | undefined>;
+  list(dir: string): Promise<string[]>;
+  walk(dir?: string): Promise<StoredFile[]>;
+}
+
+export class OpfsStore implements Store, RunFiles {
   /** Why the last call failed: the engine passes on that it did, not always why. */
   failure: Fault | undefined;
   /** A file that is being appended to stays open: opening one costs more than a line. */
@@ -25,13 +34,24 @@ export class OpfsStore implements Store {
   ) {}
 
   read(path: string): Promise<Uint8Array | undefined> {
-    return this.attempt("read", path, async () => {
-      const file = await this.file(path);
-      return file && new Uint8Array(await file.arrayBuffer());
-    });
+    const bytes = async (file: Blob) => new Uint8Array(await file.arrayBuffer());
+    return this.attempt("read", path, () => this.look(path, bytes));
   }
 
-  /** A file as the browser knows it: not read yet. */
+  /** What `use` makes of a file. One that grows meanwhile, in this tab or another, is looked at once more. */
+  async look<T>(path: string, use: (file: Blob) => Promise<T>): Promise<T | undefined> {
+    for (let tries = 1; ; tries++) {
+      try {
+        const file = await this.file(path);
+        return file && (await use(file));
+      } catch (error) {
+        const grew = error instanceof DOMException && error.name === "NotReadableError";
+        if (!grew || tries === TRIES) throw error;
+      }
+    }
+  }
+
+  /** A file as the browser knows it: not read yet, and not readable once it has changed. */
   async file(path: string): Promise<File | undefined> {
     this.open.get(path)?.flush();
     const at = await this.locate(path, false);

@@ -2,7 +2,8 @@
 
 import type { Fault, History, RunInfo, Sample } from "../protocol";
 import { columnsOf, linesOf, stagesOf } from "./history";
-import { OpfsStore } from "./opfs";
+import { OpfsStore, type RunFiles } from "./opfs";
+import { ServedRun } from "./served";
 
 const CHANNEL = "tbrm-runs";
 
@@ -11,10 +12,15 @@ interface About {
   created: number;
 }
 
+/** The run that lies where the page came from. */
+const SERVED = "served";
+
 const lockName = (run: string) => `tbrm-run-${run}`;
 
 export class Runs {
   private readonly channel = new BroadcastChannel(CHANNEL);
+
+  private served: ServedRun | undefined;
 
   private constructor(
     private readonly root: FileSystemDirectoryHandle,
@@ -56,10 +62,21 @@ export class Runs {
     } catch {
       throw {
         kind: "store",
-        what: `the run ${run} is no longer there`,
+        what: "this run is no longer there",
         help: "it was deleted in another tab, or the browser evicted it to free space",
       } satisfies Fault;
     }
+  }
+
+  /** Shows the run at `url` beside those that are kept. */
+  serve(url: string): void {
+    this.served = new ServedRun(url);
+    this.onchange();
+  }
+
+  /** A run's files, to look at. */
+  async files(run: string): Promise<RunFiles> {
+    return run === SERVED && this.served ? this.served : this.store(run);
   }
 
   async list(): Promise<RunInfo[]> {
@@ -67,8 +84,20 @@ export class Runs {
     for await (const handle of this.all.values()) if (handle.kind === "directory") ids.push(handle.name);
     const { held = [] } = await navigator.locks.query();
     const busy = new Set(held.map((lock) => lock.name));
-    const infos = await Promise.all(ids.map((id) => this.info(id, busy.has(lockName(id)))));
-    return infos.sort((a, b) => b.created - a.created);
+    const infos = await Promise.all(
+      ids.map(async (id) => ({
+        ...(await infoOf(await this.store(id))),
+        ...(await this.about(id)),
+        id,
+        busy: busy.has(lockName(id)),
+        served: false,
+      })),
+    );
+    infos.sort((a, b) => b.created - a.created);
+    if (!this.served) return infos;
+    const info = await infoOf(this.served);
+    const about = { id: SERVED, name: "Served run", created: 0, busy: false, served: true };
+    return [{ ...info, ...about, resumable: false }, ...infos];
   }
 
   async rename(run: string, name: string): Promise<void> {
@@ -94,7 +123,7 @@ export class Runs {
   }
 
   async history(run: string): Promise<History> {
-    const store = await this.store(run);
+    const store = await this.files(run);
     const [metrics, config, stages] = await Promise.all([
       text(store, "metrics.jsonl"),
       json(store, "config.json"),
@@ -111,7 +140,7 @@ export class Runs {
 
   async samples(run: string, step: number): Promise<Sample[]> {
     const path = `completions/step_${String(step).padStart(6, "0")}.jsonl`;
-    return linesOf((await text(await this.store(run), path)) ?? "") as unknown as Sample[];
+    return linesOf((await text(await this.files(run), path)) ?? "") as unknown as Sample[];
   }
 
   /** Makes this tab the only one that writes `run`, until what it returns is called. */
@@ -143,34 +172,31 @@ export class Runs {
     const about = (await json(new OpfsStore(this.all, ""), `${run}.json`)) as Partial<About> | undefined;
     return { name: about?.name ?? run, created: about?.created ?? 0 };
   }
+}
 
-  private async info(id: string, busy: boolean): Promise<RunInfo> {
-    const store = new OpfsStore(await this.all.getDirectoryHandle(id), id);
-    const [about, config, files] = await Promise.all([
-      this.about(id),
-      json(store, "config.json") as Promise<Config | undefined>,
-      store.walk(),
-    ]);
-    const has = (path: string) => files.some((file) => file.path === path);
-    const saved = files.map((file) => /^checkpoints\/(step_\d+)\/state\.json$/.exec(file.path)?.[1]);
-    const last = await lastLine(store, "metrics.jsonl");
-    const finished = has("model/model.safetensors");
-    const inputs = files.some((file) => file.path.startsWith("inputs/")) || config?.demo !== undefined;
-    const accuracy = stagesOf(await json(store, "stages.json")).at(-1)?.mean;
-    return {
-      id,
-      ...about,
-      step: last.step ?? 0,
-      steps: config?.steps ?? config?.demo?.tbrm?.steps ?? 0,
-      saved: Math.max(0, ...saved.map((name) => stepOf(name ?? "") ?? 0)),
-      loss: last.loss ?? null,
-      accuracy: last["eval/accuracy"] ?? accuracy ?? null,
-      finished,
-      resumable: !finished && inputs,
-      busy,
-      bytes: files.reduce((sum, file) => sum + file.bytes, 0),
-    };
-  }
+type Facts = Omit<RunInfo, "id" | "name" | "created" | "busy" | "served">;
+
+async function infoOf(run: RunFiles): Promise<Facts> {
+  const [config, stages, files, last] = await Promise.all([
+    json(run, "config.json") as Promise<Config | undefined>,
+    json(run, "stages.json"),
+    run.walk(),
+    lastLine(run, "metrics.jsonl"),
+  ]);
+  const has = (path: string) => files.some((file) => file.path === path);
+  const saved = files.map((file) => /^checkpoints\/(step_\d+)\/state\.json$/.exec(file.path)?.[1]);
+  const finished = has("model/model.safetensors");
+  const inputs = files.some((file) => file.path.startsWith("inputs/")) || config?.demo !== undefined;
+  return {
+    step: last.step ?? 0,
+    steps: config?.steps ?? config?.demo?.tbrm?.steps ?? 0,
+    saved: Math.max(0, ...saved.map((name) => stepOf(name ?? "") ?? 0)),
+    loss: last.loss ?? null,
+    accuracy: last["eval/accuracy"] ?? stagesOf(stages).at(-1)?.mean ?? null,
+    finished,
+    resumable: !finished && inputs,
+    bytes: files.reduce((sum, file) => sum + file.bytes, 0),
+  };
 }
 
 interface Config {
@@ -184,11 +210,11 @@ function stepOf(name: string): number | undefined {
   return found ? Number(found[1]) : undefined;
 }
 
-async function text(store: OpfsStore, path: string): Promise<string | undefined> {
-  return (await store.file(path))?.text();
+async function text(store: RunFiles, path: string): Promise<string | undefined> {
+  return store.look(path, (file) => file.text());
 }
 
-async function json(store: OpfsStore, path: string): Promise<unknown> {
+async function json(store: RunFiles, path: string): Promise<unknown> {
   try {
     return JSON.parse((await text(store, path)) ?? "null") ?? undefined;
   } catch {
@@ -197,9 +223,7 @@ async function json(store: OpfsStore, path: string): Promise<unknown> {
 }
 
 /** The last whole line, without reading what comes before. */
-async function lastLine(store: OpfsStore, path: string): Promise<Record<string, number>> {
-  const file = await store.file(path);
-  if (!file) return {};
-  const tail = await file.slice(Math.max(0, file.size - 8192)).text();
-  return (linesOf(tail).at(-1) ?? {}) as Record<string, number>;
+async function lastLine(store: RunFiles, path: string): Promise<Record<string, number>> {
+  const tail = await store.look(path, (file) => file.slice(Math.max(0, file.size - 8192)).text());
+  return (linesOf(tail ?? "").at(-1) ?? {}) as Record<string, number>;
 }

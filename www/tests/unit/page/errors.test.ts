@@ -13,15 +13,19 @@ test("a full disk says what to do", () => {
   expect(isFatal(fault)).toBe(false);
 });
 
-test("whatever else is thrown ends the worker, and nothing is thrown away", () => {
-  for (const thrown of [
-    new WebAssembly.RuntimeError("unreachable"),
-    new Error("unreachable"),
-    "unreachable",
-  ]) {
+test("a wasm that trapped or has no memory left ends the worker", () => {
+  for (const thrown of [new WebAssembly.RuntimeError("unreachable"), new RangeError("allocation failed")]) {
     const fault = faultOf(thrown);
-    expect(fault.what).toContain("unreachable");
+    expect(fault.what).toContain(thrown.message);
     expect(isFatal(fault)).toBe(true);
+  }
+});
+
+test("whatever else is thrown is told, and ends nothing", () => {
+  for (const thrown of [new Error("odd"), "odd", new DOMException("odd", "NotAllowedError")]) {
+    const fault = faultOf(thrown);
+    expect(fault.what).toContain("odd");
+    expect(isFatal(fault)).toBe(false);
   }
   expect(faultOf(undefined).help).not.toBe("");
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bytes, duration, percent, short } from "../../../src/format";
+import { bytes, counted, duration, percent, short } from "../../../src/format";
 import { fileName } from "../../../src/save";
 
 test("numbers are short, and what is none says so", () => {
@@ -29,6 +29,7 @@ test("sizes and times", () => {
     "2.0 h",
     "–",
   ]);
+  expect([0, 1, 1234].map((n) => counted(n, "line"))).toEqual(["0 lines", "1 line", "1,234 lines"]);
   expect(percent(0.985)).toBe("98.5%");
 });
 

@@ -29,9 +29,9 @@ test("steps that come again after a resume replace those after it", () => {
 
 test("a stage has its own curves, and what was recalled joins the stage that goes on", () => {
   const demo = live(
-    { type: "stage", stage: "warm-start", steps: 5 },
+    { type: "stage", stage: "warm-start", done: 0, steps: 5 },
     step(1),
-    { type: "stage", stage: "tbrm", steps: 9 },
+    { type: "stage", stage: "tbrm", done: 0, steps: 9 },
     step(1),
   );
   expect(demo.stages.map(({ name, steps }) => [name, steps])).toEqual([
@@ -39,9 +39,11 @@ test("a stage has its own curves, and what was recalled joins the stage that goe
     ["tbrm", 9],
   ]);
   const resumed = new Live("run", 9);
+  // Drawn before anything is known.
+  expect(resumed.stage.name).toBe("");
   const columns = { step: Float64Array.of(1, 2, 3), loss: Float64Array.of(3, 2, 1) };
   resumed.recall({ columns, sampled: [], config: {}, accuracy: [] }, 2);
-  resumed.hear({ type: "stage", stage: "tbrm", steps: 9 });
+  resumed.hear({ type: "stage", stage: "tbrm", done: 0, steps: 9 });
   resumed.hear(step(3, 30));
   expect(resumed.stages).toHaveLength(1);
   expect(resumed.stage.columns.get("loss")).toEqual([3, 2, 30]);
@@ -54,4 +56,17 @@ test("events of another run are not heard", () => {
   expect(made.step).toBe(0);
   made.hearAll({ run: "mine", events: [step(1)] });
   expect(made.step).toBe(1);
+});
+
+test("the accuracy after a stage is that of its last step", () => {
+  const demo = live(
+    { type: "stage", stage: "warm-start", done: 0, steps: 2 },
+    step(1),
+    step(2),
+    { type: "trained", stage: "warm-start", mean: 0.5, stderr: 0.1, seconds: 3 },
+    { type: "done", complete: true },
+  );
+  expect(demo.stage.accuracy).toEqual([{ step: 2, mean: 0.5, stderr: 0.1 }]);
+  expect(demo.stage.columns.get("eval/accuracy")).toEqual([Number.NaN, 0.5]);
+  expect(demo.complete).toBe(true);
 });

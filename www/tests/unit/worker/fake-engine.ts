@@ -146,14 +146,14 @@ class FakeSession implements Session {
 
   private async *demo(from: number): AsyncGenerator<RunEvent> {
     if (from === 0) {
-      yield { type: "stage", stage: "warm-start", steps: 60 };
+      yield { type: "stage", stage: "warm-start", done: 0, steps: 60 };
       for await (const event of this.stage(60, 0, false)) {
         if (event.type === "finished" && this.stopped) return yield event;
         if (event.type !== "finished") yield event;
       }
-      yield { type: "accuracy", stage: "warm-start", step: 60, mean: 0.538, stderr: 0.017 };
+      yield { type: "trained", stage: "warm-start", mean: 0.538, stderr: 0.017, seconds: 1 };
     }
-    yield { type: "stage", stage: "tbrm", steps: 300 };
+    yield { type: "stage", stage: "tbrm", done: from, steps: 300 };
     yield* this.stage(300, from, true);
   }
 
@@ -233,7 +233,7 @@ export function fakeEngine(options: FakeOptions): Engine {
     async bench(_gpu, preset, steps, objective, onstep) {
       for (let done = 1; done <= steps; done++) {
         await wait(options.pace);
-        onstep(done);
+        onstep(done, steps);
       }
       const losses = Array.from({ length: steps }, (_, i) => 5 - 0.1 * i);
       return {

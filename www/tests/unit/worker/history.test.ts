@@ -18,13 +18,10 @@ test("a column is as long as the file, with gaps where a line lacks it", () => {
   });
 });
 
-test("stages have either front end's names", () => {
-  const one = { stage: "tbrm", step: 0, mean: 0.9, stderr: 0.01 };
-  expect(
-    stagesOf([
-      { name: "tbrm", accuracy: 0.9, stderr: 0.01 },
-      { stage: "tbrm", mean: 0.9, stderr: 0.01 },
-    ]),
-  ).toEqual([one, one]);
+test("a stage has an accuracy once it is over", () => {
+  const over = { stage: "warm-start", accuracy: { mean: 0.5, stderr: 0.01 }, seconds: 27 };
+  expect(stagesOf([over, { stage: "tbrm", accuracy: null, seconds: 3 }])).toEqual([
+    { stage: "warm-start", mean: 0.5, stderr: 0.01 },
+  ]);
   expect(stagesOf(undefined)).toEqual([]);
 });
