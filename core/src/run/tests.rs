@@ -12,6 +12,7 @@ use crate::error::{ErrorKind, Result};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::model::init::init_param;
 use crate::model::{ModelConfig, weights};
+use crate::train::tune::Tuned;
 
 /// A store that keeps what a kill would leave at each of its changes: a half where halves are possible.
 #[derive(Clone, Default)]
@@ -130,15 +131,15 @@ fn left(store: &MemoryStore) -> (Vec<Option<Vec<u8>>>, Vec<Value>, Vec<String>) 
 fn a_run_that_is_killed_at_any_change_goes_on_to_the_same_bits() {
     let gpu = gpu();
     let whole = Watched::default();
-    let run = block_on(Run::start(&gpu, whole.clone(), given(), &short(), false)).unwrap();
+    let run = block_on(Run::start(&gpu, whole.clone(), given(), &short(), &mut Tuned::default())).unwrap();
     block_on(to_the_end(run)).unwrap();
     let Watched { files: whole, left: kills } = whole;
     let want = left(&whole);
     assert!(want.0.iter().all(Option::is_some) && want.1.len() == 4, "{:?}", want.1);
-    assert!(block_on(Run::resume(&gpu, whole, false)).unwrap().is_none());
+    assert!(block_on(Run::resume(&gpu, whole, &mut Tuned::default())).unwrap().is_none());
     let kills = kills.take();
     for (change, files) in kills.iter().enumerate() {
-        match block_on(Run::resume(&gpu, files.clone(), false)) {
+        match block_on(Run::resume(&gpu, files.clone(), &mut Tuned::default())) {
             Ok(Some(run)) => {
                 block_on(to_the_end(run)).unwrap();
             }
@@ -159,7 +160,8 @@ fn a_run_that_is_killed_at_any_change_goes_on_to_the_same_bits() {
 fn a_run_says_what_happens_after_it_is_written() {
     let gpu = gpu();
     let store = MemoryStore::default();
-    let mut run = block_on(Run::start(&gpu, store.clone(), given(), &short(), false)).unwrap();
+    let mut run =
+        block_on(Run::start(&gpu, store.clone(), given(), &short(), &mut Tuned::default())).unwrap();
     let read = |path: &str| block_on(store.read(path)).unwrap();
     let (mut steps, mut last) = (0, None);
     while let Some(event) = block_on(run.next()).unwrap() {
@@ -196,14 +198,15 @@ fn a_run_that_is_stopped_is_saved() {
     let gpu = gpu();
     let store = MemoryStore::default();
     let options = options(&json!({"steps": 6, "batch": 2}));
-    let mut run = block_on(Run::start(&gpu, store.clone(), given(), &options, false)).unwrap();
+    let mut run =
+        block_on(Run::start(&gpu, store.clone(), given(), &options, &mut Tuned::default())).unwrap();
     while !matches!(block_on(run.next()).unwrap(), Some(Event::Step { .. })) {}
     run.stop();
     let events = block_on(to_the_end(run)).unwrap();
     let [.., Event::Checkpoint { step, .. }, Event::Finished { complete: false, .. }] = events[..] else {
         panic!("{events:?}")
     };
-    let run = block_on(Run::resume(&gpu, store.clone(), false)).unwrap().expect("unfinished");
+    let run = block_on(Run::resume(&gpu, store.clone(), &mut Tuned::default())).unwrap().expect("unfinished");
     assert_eq!((run.steps_done(), run.config().eval_every), (step, 1));
     block_on(to_the_end(run)).unwrap();
     assert_eq!(left(&store).1.len(), 6);
@@ -218,7 +221,9 @@ fn a_loss_that_is_not_finite_names_file_and_line() {
     let options = options(&json!({"steps": 4, "batch": 1, "shuffle": false}));
     let store = MemoryStore::default();
     let error = block_on(async {
-        to_the_end(Run::start(&gpu, store.clone(), given, &options, false).await.unwrap()).await.unwrap_err()
+        to_the_end(Run::start(&gpu, store.clone(), given, &options, &mut Tuned::default()).await.unwrap())
+            .await
+            .unwrap_err()
     });
     assert_eq!(error.kind, ErrorKind::NotFinite);
     assert!(error.what.contains("more.jsonl:1"), "{error}");
@@ -230,8 +235,9 @@ fn a_loss_that_is_not_finite_names_file_and_line() {
 fn what_was_given_is_checked_when_a_run_goes_on() {
     let gpu = gpu();
     let store = MemoryStore::default();
-    block_on(Run::start(&gpu, store.clone(), given(), &short(), false)).unwrap();
-    let resumed = || block_on(Run::resume(&gpu, store.clone(), false)).err().expect("refused");
+    block_on(Run::start(&gpu, store.clone(), given(), &short(), &mut Tuned::default())).unwrap();
+    let resumed =
+        || block_on(Run::resume(&gpu, store.clone(), &mut Tuned::default())).err().expect("refused");
     let data = block_on(store.read("inputs/data/1")).unwrap().expect("kept");
     block_on(store.write("inputs/data/1", &data[..data.len() / 2 + 1])).unwrap();
     assert!(resumed().what.starts_with("logs.jsonl:"), "{}", resumed());
