@@ -6,6 +6,7 @@
 mod compile;
 mod optimize;
 
+use std::env;
 use std::fmt;
 use std::fs;
 use std::io::Write;
@@ -52,8 +53,11 @@ fn main() -> ExitCode {
 }
 
 fn bundle() -> Result<(), Failure> {
-    let root =
-        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this crate is two folders deep");
+    // What cargo says now, not at compile time: checkouts may share a target folder, and with it this program.
+    let crate_dir = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let root = crate_dir.as_deref().and_then(|dir| dir.ancestors().nth(2)).ok_or_else(|| {
+        Failure::new("this program does not know the workspace", "start it by `cargo run -p tbrm-bundle`")
+    })?;
     // Before the long build: what is missing should be told first.
     let wasm_opt = optimize::find(&root.join("www"))?;
     let compiled = compile::compile(root)?;
