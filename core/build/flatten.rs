@@ -1,7 +1,8 @@
 //! The directives: `#import shared/NAME`, `#variant NAME [FLAG | KEY=VALUE | KEY:TYPE ...]`,
-//! `#if FLAG` / `#else` / `#endif`, each on a line of its own.
+//! `#if FLAG` / `#else` / `#endif`, and `#repeat i COUNT` / `#endrepeat`, each on a line of its own. The lines of a
+//! repeat are pasted COUNT times (a number, or a KEY of the variant), with 0, 1, ... in place of `$i`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Sources;
@@ -14,6 +15,8 @@ pub(crate) struct Variant {
     pub(crate) name: String,
     /// What `#if` asks about: the flags, and the keys of the declarations.
     pub(crate) defines: BTreeSet<String>,
+    /// What `#repeat` counts to: the keys whose value is a whole number.
+    pub(crate) counts: BTreeMap<String, usize>,
     /// The WGSL that the line stands for: `const KEY = VALUE;` or `alias KEY = TYPE;`.
     pub(crate) declarations: Vec<String>,
     /// The line itself.
@@ -72,6 +75,7 @@ pub(crate) fn variants(path: &str, text: &str) -> Result<Vec<Variant>, Vec<Strin
         found.push(Variant {
             name: "base".to_owned(),
             defines: BTreeSet::new(),
+            counts: BTreeMap::new(),
             declarations: Vec::new(),
             origin,
         });
@@ -84,9 +88,13 @@ fn variant(name: &str, items: &[&str], origin: Origin) -> Result<Variant, String
         return Err(format!("variant name `{name}` is not snake_case"));
     }
     let mut defines = BTreeSet::new();
+    let mut counts = BTreeMap::new();
     let mut declarations = Vec::new();
     for item in items {
         let key = if let Some((key, value)) = item.split_once('=') {
+            if let Ok(count) = value.trim_end_matches('u').parse() {
+                counts.insert(key.to_owned(), count);
+            }
             declarations.push(format!("const {key} = {value};"));
             key
         } else if let Some((key, ty)) = item.split_once(':') {
@@ -102,7 +110,7 @@ fn variant(name: &str, items: &[&str], origin: Origin) -> Result<Variant, String
             return Err(format!("`{key}` is defined twice in variant `{name}`"));
         }
     }
-    Ok(Variant { name: name.to_owned(), defines, declarations, origin })
+    Ok(Variant { name: name.to_owned(), defines, counts, declarations, origin })
 }
 
 /// Expands every directive of the family file `path` for one variant.
@@ -156,11 +164,21 @@ impl Pasted<'_> {
         stack.push(path.to_owned());
 
         let file: Rc<str> = path.into();
+        let numbered =
+            |(index, line): (usize, &str)| (line.to_owned(), Origin { file: file.clone(), line: index + 1 });
+        let lines: Vec<_> = text.lines().enumerate().map(numbered).collect();
+        self.paste_lines(&lines, stack)?;
+        stack.pop();
+        Ok(())
+    }
+
+    /// Pastes a file, or the lines of a repeat.
+    fn paste_lines(&mut self, lines: &[(String, Origin)], stack: &mut Vec<String>) -> Result<(), String> {
         let is_family = stack.len() == 1;
         let mut conditions: Vec<Condition> = Vec::new();
-        for (index, line) in text.lines().enumerate() {
-            let origin = Origin { file: file.clone(), line: index + 1 };
-            let fail = |message: &str| Err(at(&origin, message));
+        let mut rest = lines.iter().enumerate();
+        while let Some((index, (line, origin))) = rest.next() {
+            let fail = |message: &str| Err(at(origin, message));
             let active = conditions.iter().all(|condition| condition.active);
             let Some(words) = directive(line) else {
                 if active {
@@ -168,7 +186,7 @@ impl Pasted<'_> {
                     let is_directive =
                         ["enable ", "requires ", "diagnostic("].iter().any(|start| code.starts_with(start));
                     let lines = if is_directive { &mut self.directives } else { &mut self.body };
-                    lines.push((line.to_owned(), origin));
+                    lines.push((line.clone(), origin.clone()));
                 }
                 continue;
             };
@@ -178,7 +196,7 @@ impl Pasted<'_> {
                 ["variant", ..] => {}
                 ["if", flag] if is_identifier(flag) => {
                     let active = self.variant.defines.contains(*flag);
-                    conditions.push(Condition { origin, active, has_else: false });
+                    conditions.push(Condition { origin: origin.clone(), active, has_else: false });
                 }
                 ["else"] => match conditions.last_mut() {
                     Some(condition) if !condition.has_else => {
@@ -192,12 +210,29 @@ impl Pasted<'_> {
                         return fail("#endif without #if");
                     }
                 }
+                ["repeat", name, count] if is_identifier(name) => {
+                    let first = index + 1;
+                    let Some(length) = end_of_repeat(&lines[first..]) else {
+                        return fail("#repeat without #endrepeat");
+                    };
+                    if active {
+                        let counts = &self.variant.counts;
+                        let Some(count) = count.parse().ok().or_else(|| counts.get(*count).copied()) else {
+                            return fail(&format!(
+                                "`{count}` is neither a number nor a number of this variant"
+                            ));
+                        };
+                        self.repeat(name, count, &lines[first..first + length], stack)?;
+                    }
+                    rest.nth(length);
+                }
+                ["endrepeat"] => return fail("#endrepeat without #repeat"),
                 ["import", name] => {
                     if !name.strip_prefix("shared/").is_some_and(is_snake_case) {
                         return fail("imports are written `#import shared/NAME`");
                     }
                     if active {
-                        self.paste(&format!("{name}.wgsl"), stack, &origin)?;
+                        self.paste(&format!("{name}.wgsl"), stack, origin)?;
                     }
                 }
                 _ => return fail(&format!("unknown directive `{}`", line.trim())),
@@ -206,7 +241,36 @@ impl Pasted<'_> {
         if let Some(open) = conditions.pop() {
             return Err(at(&open.origin, "#if without #endif"));
         }
-        stack.pop();
         Ok(())
     }
+
+    fn repeat(
+        &mut self,
+        name: &str,
+        count: usize,
+        lines: &[(String, Origin)],
+        stack: &mut Vec<String>,
+    ) -> Result<(), String> {
+        let name = format!("${name}");
+        for i in 0..count {
+            let number = i.to_string();
+            let numbered = |(line, origin): &(String, Origin)| (line.replace(&name, &number), origin.clone());
+            let lines: Vec<_> = lines.iter().map(numbered).collect();
+            self.paste_lines(&lines, stack)?;
+        }
+        Ok(())
+    }
+}
+
+/// How many of the lines behind a `#repeat` are its own.
+fn end_of_repeat(lines: &[(String, Origin)]) -> Option<usize> {
+    let mut open = 1;
+    lines.iter().position(|(line, _)| {
+        match directive(line).as_deref() {
+            Some(["repeat", ..]) => open += 1,
+            Some(["endrepeat"]) => open -= 1,
+            _ => {}
+        }
+        open == 0
+    })
 }

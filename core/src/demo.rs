@@ -2,6 +2,10 @@
 //! wrong, then TBRM on the same demonstrations with the verifier's rewards. Nothing is generated during training: rollouts
 //! only measure, on held-out problems.
 
+mod story;
+#[cfg(test)]
+mod tests;
+
 use crate::data::record::{Needs, Record};
 use crate::data::tokenizer::Tokenizer;
 use crate::data::trajectory::{Encoder, Trajectory, Truncated};
@@ -9,16 +13,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::{Model, ModelConfig};
 use crate::objective::Objective;
-use crate::platform::now;
-use crate::rollout::{Prompt, Rollout, RolloutConfig, Sampling};
-use crate::task::{Demonstration, Problem, Sort, Split, Task, demonstrations};
-use crate::train::{Calibrate, Event, Schedule, Start, TrainConfig, Trainer};
+use crate::rollout::Rollout;
+use crate::task::{Demonstration, Sort, Split, demonstrations};
+use crate::train::{Calibrate, Estimate, Schedule, TrainConfig};
+
+pub use story::{DemoEvent, DemoRun, Outcome, outcomes, saved};
 
 /// Sequences generated at a time.
 const SLOTS: usize = 128;
 
 /// How long the story is.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct DemoConfig {
     /// Of everything that is drawn.
     pub seed: u64,
@@ -43,14 +48,8 @@ pub struct DemoConfig {
 impl DemoConfig {
     /// What `tbrm demo` runs.
     pub fn new(seed: u64) -> DemoConfig {
-        let train = TrainConfig {
-            schedule: Schedule::Cosine,
-            warmup: 20,
-            batch: 64,
-            seed,
-            checkpoint_every: 0,
-            ..TrainConfig::default()
-        };
+        let train =
+            TrainConfig { schedule: Schedule::Cosine, warmup: 20, batch: 64, seed, ..TrainConfig::default() };
         DemoConfig {
             seed,
             digits: 5,
@@ -63,6 +62,7 @@ impl DemoConfig {
                 objective: Objective::Sft,
                 learning_rate: 3e-3,
                 steps: 500,
+                checkpoint_every: 100,
                 ..train.clone()
             },
             tbrm: TrainConfig {
@@ -71,6 +71,7 @@ impl DemoConfig {
                 calibrate: Calibrate::VRef,
                 learning_rate: 1e-3,
                 steps: 300,
+                checkpoint_every: 50,
                 eval_every: 50,
                 ..train
             },
@@ -80,7 +81,8 @@ impl DemoConfig {
     /// The same story told in seconds, for tests: too short for the model to learn the task.
     pub fn shortened(mut self) -> DemoConfig {
         (self.problems, self.held_out, self.samples) = (60, 12, 2);
-        (self.warm_start.steps, self.tbrm.steps, self.tbrm.eval_every) = (4, 4, 2);
+        (self.warm_start.steps, self.warm_start.checkpoint_every) = (4, 2);
+        (self.tbrm.steps, self.tbrm.checkpoint_every, self.tbrm.eval_every) = (4, 2, 2);
         self
     }
 
@@ -94,7 +96,7 @@ impl DemoConfig {
 }
 
 /// Accuracy on held-out problems.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Accuracy {
     /// The mean over problems of the share of sampled completions that are right.
     pub mean: f64,
@@ -113,7 +115,8 @@ impl Accuracy {
 }
 
 /// A part of the story.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Maximum likelihood on all demonstrations, from random weights.
     WarmStart,
@@ -140,29 +143,6 @@ impl Stage {
             Stage::Tbrm => "TBRM on the same logs with their rewards",
         }
     }
-}
-
-/// Something that happened.
-#[derive(Clone, Debug)]
-pub enum DemoEvent {
-    /// The training of a stage said so. The samples among them are logged completions of held-out problems.
-    Train(Stage, Event),
-    /// The accuracy after an optimizer step of TBRM; comes before the step's [`Event::Evaluated`].
-    Accuracy {
-        /// Optimizer steps of TBRM.
-        step: u64,
-        /// What was measured.
-        accuracy: Accuracy,
-    },
-    /// A stage is over.
-    Done {
-        /// Which.
-        stage: Stage,
-        /// What came of it.
-        accuracy: Accuracy,
-        /// Seconds of training.
-        seconds: f64,
-    },
 }
 
 /// What the story is told with: made from a seed alone.
@@ -202,82 +182,37 @@ impl Demo {
         Ok(Demo { config, task, split, logs, tokenizer, model, data, eval })
     }
 
-    /// Tells the story; `tell` hears every event, and ends it by an error.
+    /// The model that the story begins with: random weights.
     ///
     /// # Errors
-    /// Those of [`Trainer`] and [`Rollout`], and what `tell` returns.
-    pub async fn run(&self, gpu: &Gpu, mut tell: impl FnMut(DemoEvent) -> Result<()>) -> Result<()> {
+    /// As [`Model::fresh`].
+    pub fn fresh_model(&self, gpu: &Gpu) -> Result<Model> {
+        Model::fresh(gpu, &self.model, self.model.max_position_embeddings, self.config.seed)
+    }
+
+    /// What the story takes: the memory of its larger stage and of the rollouts, the steps and tokens of all stages.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] where the adapter has no room.
+    pub fn estimate(&self, gpu: &Gpu) -> Result<Estimate> {
         let positions = self.model.max_position_embeddings;
-        let model = Model::fresh(gpu, &self.model, positions, self.config.seed)?;
-        let mut rollout = Rollout::new(gpu, &model, self.rollout_config(positions))?;
-        for stage in Stage::ALL {
-            let start = Start {
-                model: model.clone(),
-                data: self.data.clone(),
-                eval: if stage == Stage::Tbrm { self.eval.clone() } else { Vec::new() },
-                key: String::new(),
-                reference: None,
-                variants: None,
-                resume: None,
-            };
-            let mut seconds = -now();
-            let mut trainer = Trainer::new(gpu, self.config.of(stage), start)?;
-            while let Some(event) = trainer.next().await? {
-                let evaluated = match &event {
-                    Event::Evaluated(evaluation) => Some(evaluation.step),
-                    _ => None,
-                };
-                if let Some(step) = evaluated {
-                    seconds += now();
-                    let accuracy = self.accuracy(&mut rollout).await?;
-                    tell(DemoEvent::Accuracy { step, accuracy })?;
-                    seconds -= now();
-                }
-                tell(DemoEvent::Train(stage, event))?;
-            }
-            seconds += now();
-            let accuracy = self.accuracy(&mut rollout).await?;
-            tell(DemoEvent::Done { stage, accuracy, seconds })?;
-        }
-        Ok(())
+        let of = |stage| Estimate::of_run(gpu, self.config.of(stage), &self.model, positions, &self.data);
+        let (warm_start, tbrm) = (of(Stage::WarmStart)?, of(Stage::Tbrm)?);
+        let rehearsal = gpu.rehearse();
+        let model = Model::zeros(&rehearsal, &self.model, positions)?;
+        let weights = rehearsal.rehearsed_bytes();
+        Rollout::new(&rehearsal, &model, self.rollout_config())?;
+        Ok(Estimate {
+            total_bytes: warm_start.total_bytes.max(tbrm.total_bytes) + rehearsal.rehearsed_bytes() - weights,
+            steps: warm_start.steps + tbrm.steps,
+            tokens: warm_start.tokens + tbrm.tokens,
+            ..tbrm
+        })
     }
 
-    fn rollout_config(&self, positions: usize) -> RolloutConfig {
-        RolloutConfig {
-            slots: SLOTS,
-            capacity: positions,
-            sampling: Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: self.config.seed },
-            stops: self.model.eos_token_id.clone(),
-        }
-    }
-
-    /// Samples at temperature 1, the policy that TBRM trains, and asks the verifier.
-    async fn accuracy(&self, rollout: &mut Rollout) -> Result<Accuracy> {
-        let DemoConfig { samples, digits, .. } = self.config;
-        let mut prompts = Vec::with_capacity(self.split.held_out.len() * samples);
-        for problem in &self.split.held_out {
-            let tokens = self.tokenizer.encode_prompt(&problem.prompt)?;
-            for _ in 0..samples {
-                let stream = prompts.len() as u32;
-                // The digits and the end token.
-                prompts.push(Prompt { tokens: tokens.clone(), stream, max_new: digits + 1 });
-            }
-        }
-        let completions = rollout.generate(&prompts, |_| {}).await?;
-        let mut shares = Vec::with_capacity(self.split.held_out.len());
-        for (problem, completions) in self.split.held_out.iter().zip(completions.chunks(samples)) {
-            let mut right = 0.0;
-            for completion in completions.iter().filter(|completion| completion.finished) {
-                right += self.reward(problem, &completion.tokens)?;
-            }
-            shares.push(right / samples as f64);
-        }
-        Ok(Accuracy::new(&shares))
-    }
-
-    fn reward(&self, problem: &Problem, tokens: &[u32]) -> Result<f64> {
-        let text = self.tokenizer.decode(tokens, false)?;
-        Ok(self.task.reward(problem, &text))
+    /// What both stages are trained on.
+    pub fn data(&self) -> &[Trajectory] {
+        &self.data
     }
 }
 
@@ -289,6 +224,3 @@ fn encode(encoder: &Encoder<'_>, logs: &[Demonstration]) -> Result<Vec<Trajector
     };
     logs.iter().enumerate().map(one).collect()
 }
-
-#[cfg(test)]
-mod tests;

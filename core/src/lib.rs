@@ -2,7 +2,8 @@
 //! Q-values, and one squared Bellman residual per whole completion is the loss. The whole transformer is WGSL
 //! compute shaders, driven through wgpu; this crate does no file or network I/O, prints nothing and never blocks.
 
-#![forbid(unsafe_code)]
+// Allowed once: `gpu/pipeline_cache.rs` says why.
+#![deny(unsafe_code)]
 
 pub mod data;
 pub mod demo;
@@ -17,6 +18,7 @@ pub mod reference;
 pub mod reward;
 pub mod rng;
 pub mod rollout;
+pub mod run;
 pub mod task;
 pub mod train;
 

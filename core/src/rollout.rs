@@ -15,7 +15,7 @@ use crate::gpu::kernels::sample::{SampleNext, SampleParams};
 use crate::gpu::{Arena, Gpu, Plan, Recorder, View};
 use crate::model::cache::{KvCache, NO_SLOT, RowsIn};
 use crate::model::{Model, ModelConfig};
-use crate::ops::{Ops, Variants};
+use crate::ops::{Names, Ops, Variants};
 
 /// Decode steps between two looks at the results.
 const STEPS: usize = 8;
@@ -134,13 +134,27 @@ impl Rollout {
     /// [`ErrorKind::TooLarge`] when the adapter has no room and says what to change; [`ErrorKind::Config`] when the model has
     /// not as many positions, or a setting makes no sense.
     pub fn new(gpu: &Gpu, model: &Model, config: RolloutConfig) -> Result<Rollout> {
+        Rollout::with_variants(gpu, model, config, None)
+    }
+
+    /// As [`Rollout::new`], with these kernels instead of the table's.
+    ///
+    /// # Errors
+    /// As [`Rollout::new`].
+    pub fn with_variants(
+        gpu: &Gpu,
+        model: &Model,
+        config: RolloutConfig,
+        variants: Option<&Names>,
+    ) -> Result<Rollout> {
         check_config(model, &config)?;
+        let table = || Variants::table(gpu.caps(), model.config.head_dim);
         let RolloutConfig { slots, capacity, .. } = config;
         let prefill_tokens = bucket(capacity.max(PREFILL.min(slots * capacity)));
         let mut rollout = Rollout {
             gpu: gpu.clone(),
             model: model.clone(),
-            variants: Variants::table(gpu.caps(), model.config.head_dim),
+            variants: variants.and_then(Variants::parse).unwrap_or_else(table),
             cache: KvCache::new(gpu, model, slots, capacity)?,
             rows: RowsIn::new(gpu, "rollout", slots)?,
             state: gpu.storage("rollout.state", slots * STATE)?,

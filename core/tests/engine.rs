@@ -117,6 +117,39 @@ fn a_replay_makes_nothing() {
     assert_eq!(gpu.made().buffers, made.buffers + 1, "reading back makes its staging buffer, and is counted");
 }
 
+#[test]
+fn compiled_kernels_go_from_one_device_to_the_next() {
+    let first = &open(&GpuOptions::default());
+    let Some(key) = first.pipeline_cache_key() else {
+        assert!(!first.keep_pipelines(None) && first.kept_pipelines().is_none());
+        return;
+    };
+    assert!(!key.is_empty() && !key.contains(['/', '\\']), "`{key}` is no file name");
+    assert_eq!(first.kept_pipelines(), None, "nobody asked to keep any");
+    assert!(!first.keep_pipelines(None), "there was nothing to use");
+    let expected = Case::new(first).run(first, None);
+    let kept = first.kept_pipelines().expect("the adapter has a cache");
+    let mut damaged = kept.clone();
+    *damaged.last_mut().expect("not empty") ^= 1;
+    for (stored, used) in
+        [(&kept[..], true), (&damaged[..], false), (&kept[..kept.len() / 2], false), (&[][..], false)]
+    {
+        let next = &open(&GpuOptions::default());
+        assert_eq!(next.keep_pipelines(Some(stored)), used, "{} bytes", stored.len());
+        assert!(Case::new(next).run(next, None) == expected, "{} bytes change the result", stored.len());
+        let again = next.kept_pipelines().expect("the adapter has a cache");
+        assert!(open(&GpuOptions::default()).keep_pipelines(Some(&again)), "what it kept is of use");
+    }
+}
+
+#[test]
+fn without_the_feature_no_compiled_kernels_are_kept() {
+    let gpu = &open(&GpuOptions { guaranteed_limits: true, ..GpuOptions::default() });
+    assert_eq!(gpu.pipeline_cache_key(), None);
+    assert!(!gpu.keep_pipelines(None));
+    assert_eq!(gpu.kept_pipelines(), None);
+}
+
 /// Gathers rows of random tensors into new ones, some read at once and some long after: whatever wrote into a tensor
 /// that was still needed shows as a wrong number in the end.
 #[test]

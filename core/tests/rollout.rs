@@ -67,6 +67,7 @@ fn engine(gpu: &Gpu, model: &Model) -> Engine {
 fn next_logp(engine: &mut Engine, before: &[u32]) -> Vec<f64> {
     let trajectories: Vec<Trajectory> = (0..VOCAB as u32)
         .map(|token| Trajectory {
+            file: std::sync::Arc::default(),
             line: 1,
             id: None,
             prompt_len: before.len(),

@@ -127,9 +127,36 @@ fn bad_directives_are_refused_at_their_line() {
         ("#variant a X\n#if X\n#else\n#else\n#endif", "#else without #if", 4),
         ("#variant a X\n#if X\n#variant b\n#endif", "#variant inside #if", 3),
         ("#define X", "unknown directive", 1),
+        ("#variant a\n#repeat i 2\n#repeat j 2\n#endrepeat", "#repeat without #endrepeat", 2),
+        ("#endrepeat", "#endrepeat without #repeat", 1),
+        ("#variant a F T:f32 N=1.5\n#repeat i F\n#endrepeat", "`F` is neither a number nor", 2),
+        ("#variant a F T:f32 N=1.5\n\n#repeat i N\n#endrepeat", "`N` is neither a number nor", 3),
+        ("#repeat 2\n#endrepeat", "unknown directive", 1),
+        ("#variant a X\n#repeat i 2\n#if X\n#endrepeat\n#endif", "#if without #endif", 3),
     ] {
         refused(build(&kernel(head, "")), &[what, &format!("shaders/test.wgsl:{line}")]);
     }
+}
+
+#[test]
+fn repeats_paste_their_lines_with_the_number_in_place() {
+    let head = "#variant two N=2u WIDE\n#variant three N=3";
+    let body = "\
+        var s = 0u;\n#repeat i N\ns += $iu;\n#if WIDE\n#repeat j 3\nlet t$i_$j = 1$i$ju;\n#endrepeat\n#endif\n\
+        #endrepeat\n#if WIDE\n#else\n#repeat k 1\nlet narrow_$k = s;\n#endrepeat\n#endif\n\
+        #repeat k 0\nlet never = $k;\n#endrepeat";
+    let family = built(build(&kernel(head, body)));
+    let lines = |name: &str| -> Vec<String> {
+        let starts = ["s += ", "let "];
+        let of_body = |line: &&str| starts.iter().any(|start| line.starts_with(start));
+        variant(&family, name).source.lines().filter(of_body).map(str::to_owned).collect()
+    };
+    let nested = |i: u32| (0..3).map(move |j| format!("let t{i}_{j} = 1{i}{j}u;"));
+    let two: Vec<_> = (0..2).flat_map(|i| std::iter::once(format!("s += {i}u;")).chain(nested(i))).collect();
+    assert_eq!(lines("two"), two);
+    assert_eq!(lines("three"), ["s += 0u;", "s += 1u;", "s += 2u;", "let narrow_0 = s;"]);
+    // An #if that is not taken asks nothing of what is in it: its count may be another variant's.
+    built(build(&kernel("#variant a ONLY=2\n#variant b", "#if ONLY\n#repeat i ONLY\n#endrepeat\n#endif")));
 }
 
 #[test]
@@ -148,6 +175,10 @@ fn shader_errors_point_at_the_original_line() {
     // Found by the validator, which wraps the cause in the entry point around it.
     let assign = kernel(head, "x[i] = 1.0;");
     refused(build_with(&assign, &[("long", &shared)]), &["shaders/test.wgsl:10:", "10 | x[i] = 1.0;"]);
+    // The second of three copies is wrong, the line is in the file once.
+    let repeated = kernel(head, "#repeat i 3\nlet x$i = array(1u, 2u)[1u - $iu];\n#endrepeat\nlet y = 1;");
+    let text = "let x2 = array(1u, 2u)[1u - 2u];";
+    refused(build_with(&repeated, &[("long", &shared)]), &["shaders/test.wgsl:11:", text]);
     let inside = shared + "fn broken() -> f32 { return 1u; }\n";
     refused(build_with(&kernel(head, ""), &[("long", &inside)]), &["shaders/shared/long.wgsl:41:"]);
 }

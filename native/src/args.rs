@@ -1,11 +1,13 @@
 //! The command line: every command, its options, their defaults and their help. Nothing here acts on them.
 
+mod names;
 mod values;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use names::with_options;
 pub use values::{
     BenchWeights, Calibrate, LogFormat, Objective, Preset, Schedule, TokenizerSource, Truncated,
 };
@@ -82,6 +84,9 @@ pub enum Command {
     /// Speed and memory of one optimizer step on random data
     #[command(after_help = "Example:\n  tbrm bench --preset tiny --json")]
     Bench(BenchArgs),
+    /// Serve the page to this machine's browser: training in a tab, and a run beside it
+    #[command(after_help = "Example:\n  tbrm serve --run runs/first")]
+    Serve(ServeArgs),
 }
 
 /// Options of `demo`.
@@ -90,6 +95,9 @@ pub struct DemoArgs {
     /// The run directory to write
     #[arg(long, value_name = "RUN", default_value = "runs/demo")]
     pub out: PathBuf,
+    /// Go on where an earlier one was interrupted
+    #[arg(long, conflicts_with = "overwrite")]
+    pub resume: bool,
     /// Replace what an earlier run wrote there
     #[arg(long)]
     pub overwrite: bool,
@@ -275,6 +283,9 @@ pub struct ScoreArgs {
     /// Records, as JSONL
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
+    /// Leave bad records out instead of stopping; how many is said
+    #[arg(long)]
+    pub skip_invalid: bool,
     /// The beta of the residual and of the implicit reward
     #[arg(long, value_name = "B", value_parser = positive, allow_negative_numbers = true)]
     pub beta: f64,
@@ -406,4 +417,18 @@ pub struct BenchArgs {
     /// Measure GPU time per kernel: a table, and a trace for Perfetto in FILE (default: trace.json)
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub profile: Option<Option<PathBuf>>,
+}
+
+/// Options of `serve`.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// A run to show, while it is trained or later; its files are only read
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<PathBuf>,
+    /// The port on 127.0.0.1; 0 takes one that is free. A browser keeps its runs by port
+    #[arg(long, value_name = "N", default_value_t = 8000)]
+    pub port: u16,
+    /// Serve the page built in DIR, not the one in this binary
+    #[arg(long, value_name = "DIR")]
+    pub page: Option<PathBuf>,
 }

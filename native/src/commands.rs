@@ -8,6 +8,7 @@ mod generate;
 mod init;
 mod logs;
 mod score;
+mod serve;
 mod train;
 
 use std::io::{self, Write};
@@ -19,7 +20,7 @@ use tbrm_core::{Error, ErrorKind, Gpu};
 
 use crate::args::{Cli, Command, Common};
 use crate::exit::{self, Failure, Outcome};
-use crate::store;
+use crate::{pipelines, store};
 
 /// Runs the process's command line.
 pub fn main() -> ExitCode {
@@ -32,7 +33,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<Outcome, Failure> {
     let common = &cli.common;
-    match &cli.command {
+    let outcome = match &cli.command {
         Command::Demo(args) => demo::run(args, common),
         Command::Devices => devices::run(common),
         Command::Init(args) => init::run(args, common),
@@ -42,13 +43,17 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Logs(command) => logs::run(command, common),
         Command::Bench(args) => bench::run(args, common),
         Command::Train(args) => train::run(args, common),
-    }
+        Command::Serve(args) => serve::run(args, common),
+    };
+    pipelines::save();
+    outcome
 }
 
 /// Opens the adapter that the command line asks for, and says so when it is only a processor.
 fn open(common: &Common) -> Result<Gpu, Failure> {
     let options = GpuOptions { adapter: common.adapter.clone(), ..GpuOptions::default() };
     let gpu = pollster::block_on(Gpu::open(&options))?;
+    pipelines::load(&gpu);
     if gpu.caps().software && !common.quiet {
         eprintln!("no GPU is used: {} runs on the processor", gpu.info().name);
     }

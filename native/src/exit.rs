@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ErrorKind as ClapKind};
 use clap::{CommandFactory, FromArgMatches};
 use tbrm_core::Error;
 
-use crate::args::Cli;
+use crate::args::{self, Cli};
 
 /// The exit code of a command that Ctrl-C ended: 128 and the signal's number.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -53,7 +53,12 @@ impl fmt::Display for Failure {
             Failure::Usage { what, help } => (what, help),
             Failure::Error(error) => (&error.what, &error.help),
         };
-        write!(f, "error: {}\nhelp: {}", one_line(what), one_line(help))
+        let help = match help.strip_suffix("start again") {
+            Some(_) => &format!("{help} with --overwrite or another --out"),
+            None => help,
+        };
+        let said = |text| args::with_options(&one_line(text));
+        write!(f, "error: {}\nhelp: {}", said(what), said(help))
     }
 }
 
@@ -211,6 +216,33 @@ mod tests {
             assert!(!help.is_empty(), "{line}");
         }
         assert!(refusal(&format!("{train} --bta 1")).1.contains("--beta"));
+    }
+
+    #[test]
+    fn settings_are_called_by_their_options() {
+        let error = Error::new(
+            ErrorKind::Checkpoint,
+            "`learning_rate` is 1, `max_length` is 2, and `save_pretrained` is no setting",
+            "give the same `data`, or start again",
+        );
+        let want = "error: --lr is 1, --max-length is 2, and `save_pretrained` is no setting\n\
+                    help: give the same --data, or start again with --overwrite or another --out";
+        assert_eq!(Failure::from(error).to_string(), want);
+    }
+
+    /// A setting without its option would be a name that the command line does not know.
+    #[test]
+    fn every_setting_has_its_option() {
+        let command = Cli::command();
+        let train = command.find_subcommand("train").expect("a command");
+        let known = |option: &str| {
+            let mut all = train.get_arguments().chain(command.get_arguments());
+            all.any(|arg| arg.get_long().is_some_and(|long| option == format!("--{long}")))
+        };
+        for setting in tbrm_core::run::SETTINGS {
+            let option = args::with_options(&format!("`{}`", setting.name));
+            assert!(option.split(" or ").all(known), "{option}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
 
 use tbrm_core::{Error, ErrorKind, Result};
 
@@ -14,12 +15,28 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// [`ErrorKind::Config`] when the system refuses.
 pub fn watch() -> Result<()> {
-    ctrlc::set_handler(|| {
+    handle(|| {
         if ASKED.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED.into());
         }
     })
-    .map_err(|error| {
+}
+
+/// From now on Ctrl-C sends a message, and does nothing else.
+///
+/// # Errors
+/// [`ErrorKind::Config`] when the system refuses.
+pub fn messages() -> Result<Receiver<()>> {
+    let (sender, messages) = mpsc::channel();
+    handle(move || {
+        // Pressed again while the process ends: nobody listens any more.
+        let _ = sender.send(());
+    })?;
+    Ok(messages)
+}
+
+fn handle(act: impl FnMut() + Send + 'static) -> Result<()> {
+    ctrlc::set_handler(act).map_err(|error| {
         Error::new(ErrorKind::Config, format!("cannot watch for Ctrl-C: {error}"), "report this")
     })
 }

@@ -4,14 +4,14 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod cache_dir;
 pub mod commands;
-pub mod dataset;
 pub mod exit;
 pub mod interrupt;
 pub mod model_dir;
+pub mod pipelines;
 pub mod progress;
-mod recorder;
-pub mod report;
+pub mod serve;
 pub mod store;
 pub mod tensorboard;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tbrm_core::{Error, ErrorKind, Result};
 
-pub use run::{Checkpoint, JsonLines, OpenRun, RunDir};
+pub use run::{OpenRun, RunDir};
 
 /// Replaces the file at `path` by `bytes`, atomically.
 ///

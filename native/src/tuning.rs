@@ -1,16 +1,15 @@
 //! The tuner's choices, kept per adapter, driver and model shape in the user's cache directory: a GPU is measured
 //! once.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
 use tbrm_core::data::trajectory::Trajectory;
 use tbrm_core::ops::Names;
-use tbrm_core::train::tune;
+use tbrm_core::train::tune::Tuned;
 use tbrm_core::{Gpu, Model, TrainConfig};
 
+use crate::cache_dir;
 use crate::exit::Failure;
-use crate::store;
+
+const FILE: &str = "variants.json";
 
 /// The kernels to train `model` with: from the cache, or measured now. A software adapter has a fixed table.
 ///
@@ -22,41 +21,17 @@ pub fn variants(
     model: &Model,
     data: &[Trajectory],
 ) -> Result<Names, Failure> {
-    if gpu.caps().software {
-        return Ok(pollster::block_on(tune::tune(gpu, config, model, data))?);
-    }
-    let key = tune::key(gpu, model);
-    let file = file();
-    let mut known: BTreeMap<String, Names> = file
-        .as_ref()
-        .and_then(|path| store::read_file(path).ok())
+    let mut tuned: Tuned = cache_dir::read(FILE)
         // A damaged cache costs a measurement, nothing else.
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
-    if let Some(names) = known.get(&key) {
-        return Ok(names.clone());
+    let measures = tuned.measures(gpu, model);
+    if measures {
+        eprintln!("measuring kernels on {}, once", gpu.info().name);
     }
-    eprintln!("measuring kernels on {}, once", gpu.info().name);
-    let names = pollster::block_on(tune::tune(gpu, config, model, data))?;
-    known.insert(key, names.clone());
-    if let Some(path) = file {
-        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        let written = made.is_ok().then(|| serde_json::to_vec_pretty(&known).ok()).flatten();
-        // A cache that cannot be written costs a measurement next time, nothing else.
-        let _ = written.map(|bytes| store::write_file(&path, &bytes));
+    let names = pollster::block_on(tuned.variants(gpu, config, model, data))?;
+    if measures && let Ok(bytes) = serde_json::to_vec_pretty(&tuned) {
+        cache_dir::write(FILE, &bytes);
     }
     Ok(names)
-}
-
-/// `tbrm/variants.json` in the user's cache directory, where the system has one.
-fn file() -> Option<PathBuf> {
-    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = if cfg!(windows) {
-        var("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        var("HOME").map(|home| home.join("Library/Caches"))
-    } else {
-        var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|home| home.join(".cache")))
-    };
-    cache.map(|cache| cache.join("tbrm").join("variants.json"))
 }

@@ -11,6 +11,7 @@ use crate::fault::{Fault, Result};
 use crate::gpu::Gpu;
 use crate::macrotask::Macrotasks;
 use crate::object::to_js;
+use crate::owned::guarded;
 
 #[derive(Serialize)]
 pub(crate) struct PresetInfo {
@@ -58,14 +59,17 @@ pub async fn bench(
 ) -> Result<JsValue> {
     let preset = Preset::find(preset)?;
     let (objective, weights) = (find_objective(objective)?, find_weights(weights.as_deref())?);
-    let macrotasks = Macrotasks::new()?;
-    let mut bench = Bench::new(gpu.inner(), &preset, objective, weights, u64::from(steps))?;
-    let total = bench.steps();
-    while let Some(metrics) = bench.next().await? {
-        onstep.call2(&JsValue::NULL, &(metrics.step as f64).into(), &(total as f64).into())?;
-        macrotasks.next().await?;
-    }
-    Ok(to_js(&bench.report()?))
+    guarded(gpu.inner(), async {
+        let macrotasks = Macrotasks::new()?;
+        let mut bench = Bench::new(gpu.inner(), &preset, objective, weights, u64::from(steps))?;
+        let total = bench.steps();
+        while let Some(metrics) = bench.next().await? {
+            onstep.call2(&JsValue::NULL, &(metrics.step as f64).into(), &(total as f64).into())?;
+            macrotasks.next().await?;
+        }
+        Ok(to_js(&bench.report()?))
+    })
+    .await
 }
 
 fn find_objective(name: &str) -> Result<Objective> {

@@ -15,6 +15,20 @@ pub struct Fault(JsValue);
 /// A result whose error is thrown.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
+/// What only this crate throws.
+#[derive(Serialize)]
+struct Words<'a> {
+    kind: &'a str,
+    what: &'a str,
+    help: &'a str,
+}
+
+impl Fault {
+    pub(crate) fn new(kind: &str, what: &str, help: &str) -> Fault {
+        Fault(to_js(&Words { kind, what, help }))
+    }
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Fault {
         Fault(to_js(&error))
@@ -53,13 +67,6 @@ pub(crate) fn report(fault: &impl Serialize) {
     }
 }
 
-#[derive(Serialize)]
-struct Panic<'a> {
-    kind: &'static str,
-    what: &'a str,
-    help: &'static str,
-}
-
 /// A panic stops the module for good, and all that JavaScript sees of it is `unreachable`: this tells it what happened.
 #[wasm_bindgen(start, skip_typescript)]
 fn report_panics() {
@@ -67,6 +74,6 @@ fn report_panics() {
         let what = format!("the program failed: {panic}").replace('\n', " ");
         web_sys::console::error_1(&what.as_str().into());
         let help = "reload the page; what was saved is still there. Please report this";
-        report(&Panic { kind: "panic", what: &what, help });
+        report(&Words { kind: "panic", what: &what, help });
     }));
 }

@@ -9,6 +9,13 @@
 //! gpu.info();                                    // DeviceInfo
 //! presets();                                     // PresetInfo[]
 //! await bench(gpu, "nano", 10, "tbrm", onstep);  // BenchReport, as `tbrm bench --json`
+//! settings();                                    // Setting[]
+//! check_logs(name, bytes);                       // LogsReport
+//! await estimate(gpu, spec);                     // Estimate
+//! const session = await Session.start(gpu, store, spec);  // or Session.resume(gpu, store)
+//! for (let event; (event = await session.next()); ) ...   // RunEvent; session.stop() asks it to end
+//! session.free();
+//! gpu.tuned();                                   // string, for `open_gpu` in a later visit
 //! gpu.destroy();
 //! ```
 //!
@@ -23,8 +30,17 @@ mod fault;
 mod gpu;
 mod macrotask;
 mod object;
+mod owned;
+mod session;
+mod settings;
+mod spec;
+mod store;
 mod types;
 
 pub use bench::{bench, presets};
 pub use fault::{Fault, Result};
 pub use gpu::{Gpu, open_gpu};
+pub use session::Session;
+pub use settings::{check_logs, estimate, settings};
+pub use spec::{ModelSource, RunSpec};
+pub use store::JsStore;

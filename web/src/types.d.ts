@@ -11,7 +11,11 @@ export interface Fault {
     | "not_finite"
     | "checkpoint"
     | "store"
-    | "panic";
+    | "panic"
+    /** A call came before the one before it was over. */
+    | "busy"
+    /** What was at work was freed, as asked. */
+    | "freed";
   what: string;
   help: string;
 }
@@ -64,3 +68,122 @@ export interface BenchReport {
   /** Of every step, those of the warm-up too. */
   losses: number[];
 }
+
+/** A setting of a run: a key of its config.json. */
+export interface Setting {
+  name: string;
+  /** Null where the data decides. */
+  default: unknown;
+  kind: "number" | "integer" | "choice" | "bool";
+  choices?: string[];
+  /** One sentence. */
+  help: string;
+}
+
+export type ModelSource =
+  /** The embedded task, told from random weights to TBRM; its settings are `seed` and `short`. */
+  | { kind: "demo" }
+  /** Random weights in a named shape; text as bytes. */
+  | { kind: "preset"; preset: string }
+  /** A Hugging Face model folder: bytes by file name. */
+  | { kind: "files"; files: Record<string, Uint8Array> };
+
+export interface RunSpec {
+  model: ModelSource;
+  data?: { name: string; bytes: Uint8Array }[];
+  /** Held out. */
+  eval?: { name: string; bytes: Uint8Array }[];
+  /** By their names in `settings()`; null stands for the default. */
+  settings: Record<string, unknown>;
+}
+
+/** One run's folder. Paths have `/` between names. What is thrown should be a `Fault`. */
+export interface Store {
+  read(path: string): Promise<Uint8Array | undefined>;
+  /** The whole file or, whatever happens, what was there before. */
+  write(path: string, bytes: Uint8Array): Promise<void>;
+  append(path: string, bytes: Uint8Array): Promise<void>;
+  /** Names in a folder; none where it is missing. */
+  list(dir: string): Promise<string[]>;
+  /** A file, or a folder with all in it; that there is none is no error. */
+  remove(path: string): Promise<void>;
+}
+
+/** What a run will take, known before anything is allocated. Sizes are bytes. */
+export interface Estimate {
+  params: number;
+  weight_bytes: number;
+  /** Weights, gradients, both moments, activations and batches. */
+  total_bytes: number;
+  arena_bytes: number;
+  live_bytes: number;
+  /** Optimizer steps. */
+  steps: number;
+  /** Of all steps, prompts and completions. */
+  tokens: number;
+  /** Tokens and completion rows of the largest micro-batch. */
+  largest: [number, number];
+}
+
+/** The report of `tbrm logs check`. */
+export interface LogsReport {
+  file: string;
+  records: number;
+  rejected: number;
+  reasons: { field: string | null; reason: string; count: number; lines: number[] }[];
+  prompts: number;
+  duplicates: number;
+  contradicting_duplicates: number;
+  empty_completions: number;
+  truncated: number;
+  conversations: number;
+  with_logps: number;
+  reward: {
+    count: number;
+    mean: number;
+    std: number;
+    min: number;
+    max: number;
+    histogram: { from: number; to: number; count: number }[];
+  } | null;
+  prompts_with_contrast: number;
+  prompt_chars: Percentiles | null;
+  completion_chars: Percentiles | null;
+}
+
+export interface Percentiles {
+  min: number;
+  p50: number;
+  p90: number;
+  p99: number;
+  max: number;
+}
+
+/** A step's metrics, under the names of `metrics.jsonl`. */
+export type Metrics = { step: number } & Record<string, number>;
+
+/** A logged completion, and what the model now thinks of it: a line of `completions/`. */
+export interface Sample {
+  step: number;
+  prompt: string;
+  completion: string;
+  reward?: number;
+  /** delta = rho + V_1 - R / beta. */
+  residual?: number;
+  /** With beta * (logp - ref_logp) each. */
+  tokens: { text: string; advantage: number }[];
+}
+
+/** What happened; of the demo with its `stage`, `warm-start` or `tbrm`. */
+export type RunEvent = { stage?: string } & (
+  | { type: "scoring"; done: number; total: number }
+  | { type: "step"; metrics: Metrics }
+  | ({ type: "evaluated"; step: number; best: boolean } & Record<string, number | boolean | string>)
+  | { type: "samples"; step: number; samples: Sample[] }
+  | { type: "checkpoint"; step: number; path: string }
+  /** A stage of the demo begins, or goes on after `done` of its steps. */
+  | { type: "stage"; stage: string; description: string; done: number; steps: number }
+  /** Of held-out problems, by sampling; `seconds` of training where the stage is over. */
+  | { type: "accuracy"; stage: string; step: number; mean: number; stderr: number; seconds?: number }
+  | { type: "finished"; step: number; complete: boolean }
+);

@@ -38,8 +38,13 @@ export type RunEvent =
   | { type: "samples"; step: number; samples: Sample[] }
   | { type: "checkpoint"; step: number }
   | { type: "accuracy"; stage: string; step: number; mean: number; stderr: number }
-  | { type: "stage"; stage: string; description?: string; steps?: number }
-  | { type: "finished"; step: number; complete: boolean };
+  /** A stage of the demo begins, or goes on after `done` steps. */
+  | { type: "stage"; stage: string; done: number; steps: number }
+  /** A stage of the demo is over. */
+  | { type: "trained"; stage: string; mean: number; stderr: number; seconds: number }
+  | { type: "finished"; step: number; complete: boolean }
+  /** The demo's last event. */
+  | { type: "done"; complete: boolean };
 
 /** A setting of the trainer, as the core describes it; the page makes a form of them. */
 export interface Setting {
@@ -142,6 +147,8 @@ export interface RunInfo {
   resumable: boolean;
   /** A tab of this browser trains it. */
   busy: boolean;
+  /** It is not kept here, but lies where the page came from. */
+  served: boolean;
   bytes: number;
 }
 
@@ -151,7 +158,8 @@ export interface History {
   /** The steps that have samples. */
   sampled: number[];
   config: Record<string, unknown>;
-  accuracy: { stage: string; step: number; mean: number; stderr: number }[];
+  /** After each stage of the demo that is over. */
+  accuracy: { stage: string; mean: number; stderr: number }[];
 }
 
 export interface StoredFile {
@@ -212,6 +220,10 @@ export interface Calls {
   file: { args: { run: string; path: string }; reply: Blob };
   archive: { args: { run: string; folder: string }; reply: Blob };
   load: { args: { name: string; files: NamedFile[] }; reply: { run: string } };
+  /** Gives a run that was made elsewhere what it was made from, so that it can go on here. */
+  give: { args: { run: string; model: NamedFile[]; data: NamedFile[]; eval: NamedFile[] }; reply: null };
+  /** Shows the run whose files lie at `url`, beside those that are kept: what `tbrm serve --run` serves. */
+  serve: { args: { url: string }; reply: null };
   storage: { args: Record<string, never>; reply: StorageInfo };
 }
 

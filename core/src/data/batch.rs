@@ -62,7 +62,7 @@ pub fn pack(lengths: &[usize], budget: usize) -> Result<Vec<Vec<usize>>> {
             return Err(Error::new(
                 ErrorKind::TooLarge,
                 what,
-                "raise the micro-batch's token budget, or lower --max-length",
+                "raise `micro_batch_tokens`, or lower `max_length`",
             ));
         }
         match batches.iter_mut().find(|(used, _)| used + length <= budget) {
@@ -201,6 +201,7 @@ mod tests {
 
     fn trajectory(tokens: &[u32], prompt_len: usize, reward: f64) -> Trajectory {
         Trajectory {
+            file: std::sync::Arc::default(),
             line: 1,
             id: None,
             prompt_len,

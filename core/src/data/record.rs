@@ -92,7 +92,7 @@ impl Rejection {
         Error::new(
             ErrorKind::Data,
             format!("{}:{}: {field}{}", self.file, self.line, self.reason),
-            "correct the line, or set such lines aside with --skip-invalid",
+            "correct the line, or set such lines aside with `skip_invalid`",
         )
     }
 }

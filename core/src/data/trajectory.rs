@@ -1,5 +1,7 @@
 //! A record as token ids: what the model is given, and the actions it is scored on.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::chat::ChatTemplate;
@@ -11,6 +13,8 @@ use crate::{Error, ErrorKind, Result};
 /// A tokenized record: `tokens[..prompt_len]` is the prompt, the rest are the actions, end token included.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trajectory {
+    /// The record's file; empty where it is of none.
+    pub file: Arc<str>,
     /// The record's line, from 1.
     pub line: usize,
     /// The record's own name.
@@ -34,10 +38,20 @@ impl Trajectory {
     pub fn num_actions(&self) -> usize {
         self.tokens.len() - self.prompt_len
     }
+
+    /// The record's place, for messages: `FILE:LINE`.
+    pub fn place(&self) -> String {
+        if self.file.is_empty() {
+            format!("line {}", self.line)
+        } else {
+            format!("{}:{}", self.file, self.line)
+        }
+    }
 }
 
-/// What happens to completions without an end (`--truncated`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What happens to completions without an end (`truncated` among a run's settings).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Truncated {
     /// They are trained on like any other.
     #[default]
@@ -57,7 +71,7 @@ pub struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    /// `max_length` (`--max-length`) limits prompt, completion and end token together; by default it is the model's
+    /// `max_length` limits prompt, completion and end token together; by default it is the model's
     /// number of positions, and it cannot be above it. A longer record is invalid: it is never cut, since a completion
     /// cut short would carry a reward that it did not earn.
     ///
@@ -74,8 +88,8 @@ impl<'a> Encoder<'a> {
         let max_length = max_length.unwrap_or(positions);
         if max_length > positions || max_length < 2 {
             let what =
-                format!("--max-length {max_length} is not between 2 and the model's {positions} positions");
-            return Err(Error::new(ErrorKind::Config, what, "leave --max-length out, or lower it"));
+                format!("`max_length` {max_length} is not between 2 and the model's {positions} positions");
+            return Err(Error::new(ErrorKind::Config, what, "leave `max_length` out, or lower it"));
         }
         Ok(Encoder { tokenizer, chat, eos: &config.eos_token_id, max_length, truncated })
     }
@@ -94,9 +108,10 @@ impl<'a> Encoder<'a> {
         if tokens.is_empty() { Err("the prompt has no tokens".into()) } else { Ok(tokens) }
     }
 
-    /// The trajectory of a record that has a completion; `file` names the record's file in errors.
+    /// The trajectory of a record that has a completion; `file` is the name of the record's file.
     pub fn trajectory(&self, file: &str, record: &Record) -> Result<Trajectory, Rejection> {
-        self.build(record).map_err(|(field, reason)| Rejection {
+        let named = |trajectory| Trajectory { file: file.into(), ..trajectory };
+        self.build(record).map(named).map_err(|(field, reason)| Rejection {
             file: file.to_owned(),
             line: record.line,
             field: field.map(str::to_owned),
@@ -138,6 +153,7 @@ impl<'a> Encoder<'a> {
         }
         let masked = record.truncated && self.truncated == Truncated::Mask;
         Ok(Trajectory {
+            file: Arc::default(),
             line: record.line,
             id: record.id.clone(),
             prompt_len,

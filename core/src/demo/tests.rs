@@ -1,5 +1,6 @@
 use super::*;
 use crate::gpu::GpuOptions;
+use crate::run::{Event, MemoryStore, Store};
 
 #[test]
 fn the_error_of_an_accuracy_is_that_of_a_mean_over_problems() {
@@ -29,15 +30,16 @@ fn tbrm_from_the_same_logs_is_much_better_than_the_warm_start() {
     let mut config = DemoConfig::new(0);
     (config.digits, config.problems, config.held_out, config.samples) = (3, 600, 60, 4);
     (config.warm_start.steps, config.tbrm.steps, config.tbrm.eval_every) = (150, 100, 0);
-    let demo = Demo::new(config).unwrap();
     let mut accuracies = Vec::new();
-    let told = demo.run(&gpu, |event| {
-        if let DemoEvent::Done { stage, accuracy, .. } = event {
-            accuracies.push((stage, accuracy));
+    pollster::block_on(async {
+        let demo = Demo::new(config).unwrap();
+        let mut story = DemoRun::start(&gpu, MemoryStore::default(), demo, None).await.unwrap();
+        while let Some(event) = story.next().await.unwrap() {
+            if let DemoEvent::Trained { stage, accuracy, .. } = event {
+                accuracies.push((stage, accuracy));
+            }
         }
-        Ok(())
     });
-    pollster::block_on(told).unwrap();
     let [(Stage::WarmStart, before), (Stage::Tbrm, after)] = accuracies[..] else {
         panic!("the stages are {accuracies:?}")
     };
@@ -45,4 +47,111 @@ fn tbrm_from_the_same_logs_is_much_better_than_the_warm_start() {
     assert!(before.mean < 0.65, "{before:?}");
     let error = before.stderr.hypot(after.stderr);
     assert!(after.mean - before.mean > 0.15 + 4.0 * error, "{before:?}, then {after:?}");
+}
+
+fn short() -> Demo {
+    Demo::new(DemoConfig::new(5).shortened()).unwrap()
+}
+
+/// Tells the story until `event` is `stop`, or to its end.
+fn tell(story: &mut DemoRun<MemoryStore>, stop: impl Fn(&DemoEvent) -> bool) -> Vec<DemoEvent> {
+    let mut told = Vec::new();
+    while let Some(event) = pollster::block_on(story.next()).unwrap() {
+        let over = stop(&event);
+        told.push(event);
+        if over {
+            break;
+        }
+    }
+    told
+}
+
+/// What the story leaves behind, without times.
+fn left(store: &MemoryStore) -> (Vec<u8>, Vec<u8>, Vec<serde_json::Value>, Vec<(Stage, Option<Accuracy>)>) {
+    pollster::block_on(async {
+        let read = async |path: &str| store.read(path).await.unwrap().unwrap_or_else(|| panic!("{path}"));
+        let metrics = String::from_utf8(read("metrics.jsonl").await).unwrap();
+        let untimed = metrics.lines().map(|line| {
+            let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+            (line["step_time"], line["tokens_per_s"]) = Default::default();
+            line
+        });
+        let stages = outcomes(store).await.unwrap().iter().map(|o| (o.stage, o.accuracy)).collect();
+        let (warm, model) =
+            (read("warm-start/model.safetensors").await, read("model/model.safetensors").await);
+        (warm, model, untimed.collect(), stages)
+    })
+}
+
+#[test]
+fn a_story_that_is_cut_off_anywhere_goes_on_to_the_same_bits() {
+    let gpu = pollster::block_on(Gpu::open(&GpuOptions::default())).unwrap();
+    let whole = MemoryStore::default();
+    let mut story = pollster::block_on(DemoRun::start(&gpu, whole.clone(), short(), None)).unwrap();
+    let told = tell(&mut story, |_| false);
+    assert!(matches!(told.last(), Some(DemoEvent::Done { complete: true })), "{told:?}");
+    let want = left(&whole);
+    assert!(want.3.iter().all(|(_, accuracy)| accuracy.is_some()) && want.3.len() == 2, "{:?}", want.3);
+    // Cut off after every event, without warning; then go on in what lies there.
+    for cut in 1..told.len() - 1 {
+        let store = MemoryStore::default();
+        let mut story = pollster::block_on(DemoRun::start(&gpu, store.clone(), short(), None)).unwrap();
+        for _ in 0..cut {
+            pollster::block_on(story.next()).unwrap();
+        }
+        drop(story);
+        let mut story =
+            pollster::block_on(DemoRun::resume(&gpu, store.clone())).unwrap().expect("unfinished");
+        tell(&mut story, |_| false);
+        assert!(left(&store) == want, "cut off after {:?}", told[cut - 1]);
+    }
+    assert!(pollster::block_on(DemoRun::resume(&gpu, whole)).unwrap().is_none());
+}
+
+#[test]
+fn a_story_that_is_stopped_is_saved_where_it_stands() {
+    let gpu = pollster::block_on(Gpu::open(&GpuOptions::default())).unwrap();
+    let step = |n: u64| move |event: &DemoEvent| matches!(event, DemoEvent::Train { event: Event::Step { metrics }, .. } if metrics.step == n);
+    let store = MemoryStore::default();
+    let mut story = pollster::block_on(DemoRun::start(&gpu, store.clone(), short(), None)).unwrap();
+    // In the warm start; in TBRM; and then to the end.
+    for stage in Stage::ALL {
+        tell(&mut story, |event| {
+            step(1)(event) && matches!(event, DemoEvent::Train { stage: s, .. } if *s == stage)
+        });
+        story.stop();
+        let told = tell(&mut story, |_| false);
+        let [
+            ..,
+            DemoEvent::Train { event: Event::Checkpoint { step, .. }, .. },
+            DemoEvent::Done { complete },
+        ] = &told[..]
+        else {
+            panic!("{told:?}")
+        };
+        assert!(!complete && *step < 4, "{told:?}");
+        drop(story);
+        story = pollster::block_on(DemoRun::resume(&gpu, store.clone())).unwrap().expect("unfinished");
+        let Some(DemoEvent::Stage { stage: now, done, .. }) = pollster::block_on(story.next()).unwrap()
+        else {
+            panic!("no stage")
+        };
+        assert_eq!((now, done), (stage, *step));
+    }
+    tell(&mut story, |_| false);
+    assert_eq!(left(&store).3.len(), 2);
+}
+
+#[test]
+fn events_are_one_object_each() {
+    let accuracy = Accuracy { mean: 0.5, stderr: 0.25 };
+    let json = |event: &DemoEvent| serde_json::to_value(event).unwrap();
+    let event =
+        DemoEvent::Train { stage: Stage::WarmStart, event: Event::Finished { step: 2, complete: true } };
+    let want = serde_json::json!({"stage": "warm-start", "type": "finished", "step": 2, "complete": true});
+    assert_eq!(json(&event), want);
+    let event = DemoEvent::Accuracy { stage: Stage::Tbrm, step: 3, accuracy };
+    let want =
+        serde_json::json!({"type": "accuracy", "stage": "tbrm", "step": 3, "mean": 0.5, "stderr": 0.25});
+    assert_eq!(json(&event), want);
 }

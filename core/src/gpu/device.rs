@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::buffer::{View, WORD, align_up};
 use super::caps::{Caps, guaranteed_limits};
@@ -58,6 +58,7 @@ struct Inner {
     poller: Poller,
     fault: FirstFault,
     pipelines: Mutex<HashMap<(&'static str, &'static str), Arc<Pipeline>>>,
+    pipeline_cache: OnceLock<wgpu::PipelineCache>,
     buffers: AtomicU64,
     bind_groups: AtomicU64,
 }
@@ -148,6 +149,7 @@ impl Gpu {
             poller,
             fault,
             pipelines: Mutex::default(),
+            pipeline_cache: OnceLock::new(),
             buffers: AtomicU64::new(0),
             bind_groups: AtomicU64::new(0),
         };
@@ -187,6 +189,10 @@ impl Gpu {
 
     pub(crate) fn queue(&self) -> &wgpu::Queue {
         &self.inner.queue
+    }
+
+    pub(super) fn pipeline_cache(&self) -> &OnceLock<wgpu::PipelineCache> {
+        &self.inner.pipeline_cache
     }
 
     /// How many objects were made so far.
@@ -361,7 +367,7 @@ impl Gpu {
                 zero_initialize_workgroup_memory: false,
                 ..wgpu::PipelineCompilationOptions::default()
             },
-            cache: None,
+            cache: self.pipeline_cache().get(),
         });
         Pipeline { pipeline, layout }
     }

@@ -19,6 +19,14 @@ struct Shared {
     waiting: Vec<Waker>,
 }
 
+impl Shared {
+    /// Removes one waker of those that would wake the same.
+    fn forget(&mut self, waker: Option<Waker>) {
+        let place = waker.and_then(|waker| self.waiting.iter().position(|other| other.will_wake(&waker)));
+        place.map(|place| self.waiting.swap_remove(place));
+    }
+}
+
 impl FirstFault {
     /// Hears of `device`'s uncaptured errors and of its loss.
     pub(super) fn of(device: &wgpu::Device) -> FirstFault {
@@ -57,7 +65,7 @@ impl FirstFault {
     }
 
     pub(super) fn wait(&self) -> Faulted {
-        Faulted { fault: self.clone() }
+        Faulted { fault: self.clone(), waker: None }
     }
 }
 
@@ -65,21 +73,34 @@ impl FirstFault {
 #[derive(Debug)]
 pub struct Faulted {
     fault: FirstFault,
+    /// What it left to be woken by.
+    waker: Option<Waker>,
 }
 
 impl Future for Faulted {
     type Output = Error;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Error> {
-        let mut shared = self.fault.shared.lock().expect("no panic under the lock");
-        match &shared.first {
-            Some(error) => Poll::Ready(error.clone()),
-            None => {
-                if !shared.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
-                    shared.waiting.push(context.waker().clone());
-                }
-                Poll::Pending
-            }
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Error> {
+        let shared = self.fault.shared.clone();
+        let mut shared = shared.lock().expect("no panic under the lock");
+        if let Some(error) = &shared.first {
+            return Poll::Ready(error.clone());
+        }
+        let waker = context.waker();
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            shared.forget(self.waker.replace(waker.clone()));
+            shared.waiting.push(waker.clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Faulted {
+    /// Who waits beside some work does so for each piece of it anew: what it left would pile up.
+    fn drop(&mut self) {
+        // After a panic under the lock there is nothing to tidy.
+        if let Ok(mut shared) = self.fault.shared.lock() {
+            shared.forget(self.waker.take());
         }
     }
 }
@@ -130,6 +151,20 @@ mod tests {
         assert_eq!(waiting.join().unwrap(), error("the cause"));
         assert_eq!(fault.check(), Err(error("the cause")));
         assert_eq!(block_on(fault.wait()), error("the cause"), "also who asks too late");
+    }
+
+    #[test]
+    fn who_no_longer_waits_is_forgotten() {
+        let fault = FirstFault::default();
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..3 {
+            let mut faulted = fault.wait();
+            for _ in 0..2 {
+                assert!(Pin::new(&mut faulted).poll(&mut context).is_pending());
+            }
+            assert_eq!(fault.shared.lock().unwrap().waiting.len(), 1);
+        }
+        assert!(fault.shared.lock().unwrap().waiting.is_empty());
     }
 
     #[test]

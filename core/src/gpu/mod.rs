@@ -7,6 +7,7 @@ pub mod device;
 mod fault;
 pub mod kernel;
 pub mod pages;
+mod pipeline_cache;
 pub mod plan;
 pub mod profile;
 mod readback;

@@ -92,11 +92,16 @@ fn unlocks(caps: &Caps) -> Vec<Unlock> {
     } else {
         "--profile is not possible"
     };
+    let pipeline_cache = match (caps.pipeline_cache, caps.software) {
+        (true, false) => "what the driver compiles is kept in the user's cache directory",
+        (true, true) => "kept in the user's cache directory, but software drivers give nothing to keep",
+        (false, _) => "the driver alone may keep what it compiles",
+    };
     vec![
         unlock("subgroups", caps.subgroups, subgroups),
         unlock("f16", caps.f16, "unused: all kernels compute in f32"),
         unlock("timestamps", caps.timestamps, timestamps),
-        unlock("pipeline cache", caps.pipeline_cache, "unused: the driver alone keeps compiled kernels"),
+        unlock("pipeline cache", caps.pipeline_cache, pipeline_cache),
     ]
 }
 

@@ -1,11 +1,38 @@
-//! The config of a fresh model: a shape, fitted to a tokenizer.
+//! A fresh model: a shape, fitted to a tokenizer, and weights that are drawn.
 
-use super::ModelConfig;
+use super::init::init_param;
+use super::{ModelConfig, weights};
 use crate::data::Tokenizer;
 use crate::data::tokenizer::{END_OF_TEXT, TokenizerConfig};
 use crate::{Error, ErrorKind, Result};
 
+/// The longest sequence of a fresh model where nothing else is said.
+pub const POSITIONS: usize = 1024;
+
 impl ModelConfig {
+    /// A preset's shape for text as bytes, with [`POSITIONS`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where no preset is called so.
+    pub fn fresh(preset: &str) -> Result<(ModelConfig, Tokenizer)> {
+        let tokenizer = Tokenizer::bytes()?;
+        let mut config = ModelConfig::preset(preset)?.fitted(&tokenizer, None)?;
+        config.max_position_embeddings = POSITIONS;
+        Ok((config, tokenizer))
+    }
+
+    /// The bytes of a `model.safetensors` with random weights.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] where the format refuses.
+    pub fn fresh_weights(&self, seed: u64) -> Result<Vec<u8>> {
+        let specs = self.params();
+        let params: Vec<Vec<f32>> =
+            specs.iter().map(|spec| init_param(spec, self.initializer_range, seed)).collect();
+        let slices: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
+        weights::save(&specs, &slices)
+    }
+
     /// This shape with the vocabulary of `tokenizer`, and its special tokens: those that `names` (its
     /// tokenizer_config.json) names, since the ids of the config may belong to another tokenizer; without `names` the
     /// config's, where the tokenizer has them; and [`END_OF_TEXT`] where neither tells how a completion ends. Padding

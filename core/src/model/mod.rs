@@ -5,7 +5,7 @@ pub(crate) mod cache;
 pub mod config;
 pub(crate) mod decoder;
 pub mod device;
-mod fresh;
+pub mod fresh;
 pub(crate) mod head;
 pub mod ids;
 pub mod init;

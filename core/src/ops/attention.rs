@@ -5,9 +5,10 @@ use crate::gpu::kernels::attention::{
     AttentionBwdDelta, AttentionBwdKv, AttentionBwdQ, AttentionFwd, AttentionParams, Variant,
 };
 
-/// A workgroup for each head of as many consecutive rows as it has invocations.
+/// A workgroup for each head of as many consecutive rows as its invocations own.
 fn rows(variants: &Variants, p: &AttentionParams, heads: u32) -> (Variant, usize) {
-    let blocks = p.tokens.div_ceil(variants.attention.consts().workgroup);
+    let consts = variants.attention.consts();
+    let blocks = p.tokens.div_ceil(consts.rows * consts.workgroup);
     (variants.attention, blocks as usize * heads as usize)
 }
 

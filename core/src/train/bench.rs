@@ -214,6 +214,7 @@ impl Bench {
 
 fn trajectory(i: usize, tokens: &[u32], prompt_len: usize) -> Trajectory {
     Trajectory {
+        file: std::sync::Arc::default(),
         line: i + 1,
         id: None,
         prompt_len,

@@ -131,6 +131,6 @@ fn load_moment(
 }
 
 fn damaged(file: &str, why: &str) -> Error {
-    let help = "resume from an earlier checkpoint, or start again with --overwrite";
+    let help = "resume from an earlier checkpoint, or start again";
     Error::new(ErrorKind::Checkpoint, format!("{file} is damaged: {why}"), help)
 }

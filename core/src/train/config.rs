@@ -96,14 +96,14 @@ impl TrainConfig {
                 Err(bad(name, value, "a number from 0 up"))
             }
         };
-        positive("--beta", self.beta)?;
-        positive("--lr", self.learning_rate)?;
-        positive("--logit-scale", self.logit_scale)?;
-        not_negative("--grad-clip", self.grad_clip)?;
-        not_negative("--weight-decay", self.weight_decay)?;
-        positive("--steps", self.steps as f64)?;
-        positive("--batch", self.batch as f64)?;
-        positive("--micro-batch-tokens", self.micro_batch_tokens as f64)
+        positive("`beta`", self.beta)?;
+        positive("`learning_rate`", self.learning_rate)?;
+        positive("`logit_scale`", self.logit_scale)?;
+        not_negative("`grad_clip`", self.grad_clip)?;
+        not_negative("`weight_decay`", self.weight_decay)?;
+        positive("`steps`", self.steps as f64)?;
+        positive("`batch`", self.batch as f64)?;
+        positive("`micro_batch_tokens`", self.micro_batch_tokens as f64)
     }
 }
 

@@ -81,9 +81,9 @@ impl Estimate {
         }
         // Weights, gradients and two moments stay whatever the micro-batch's size.
         let help = if 4 * self.weight_bytes > available {
-            "use a smaller model, or an --adapter with more memory"
+            "use a smaller model, or an adapter with more memory"
         } else {
-            "lower --micro-batch-tokens, set long records aside with --max-length and --skip-invalid, or use a smaller model"
+            "lower `micro_batch_tokens`, set long records aside with `max_length` and `skip_invalid`, or use a smaller model"
         };
         let what = format!(
             "training needs {} bytes ({} for weights, gradients and moments of {} parameters), and {available} are \
@@ -121,8 +121,8 @@ pub(super) fn check_data(config: &TrainConfig, data: &[Trajectory]) -> Result<()
     let unlabelled = data.iter().find(|t| t.reward.is_none());
     if let (true, Some(bad)) = (config.objective.needs_reward(), unlabelled) {
         let what =
-            format!("line {}: the record has no reward, which {} needs", bad.line, config.objective.name());
-        return Err(Error::new(ErrorKind::Data, what, "add a reward to it, or train with --objective sft"));
+            format!("{}: the record has no reward, which {} needs", bad.place(), config.objective.name());
+        return Err(Error::new(ErrorKind::Data, what, "add a reward to it, or train with `objective` sft"));
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ const DEPTH: usize = 2;
 /// What a step's metrics need to know of a trajectory besides the device's statistics.
 #[derive(Clone, Debug)]
 struct Member {
-    line: usize,
+    index: usize,
     tokens: usize,
     actions: usize,
     truncated: bool,
@@ -74,7 +74,7 @@ impl Flight {
         stats.slice(0, indices.len() * width).encode_copy(&mut encoder, staging, offset);
         gpu.submit(encoder)?;
         landing.members.extend(indices.iter().map(|&i| Member {
-            line: data[i].line,
+            index: i,
             tokens: data[i].tokens.len(),
             actions: data[i].num_actions(),
             truncated: data[i].truncated,
@@ -176,17 +176,22 @@ impl Landing {
     }
 
     /// The error of a step whose loss or gradient is not finite.
-    pub(crate) fn not_finite(&self, stats: &[TrajectoryStats], metrics: &Metrics) -> Error {
-        let lines: Vec<String> = self
+    pub(crate) fn not_finite(
+        &self,
+        stats: &[TrajectoryStats],
+        metrics: &Metrics,
+        data: &[Trajectory],
+    ) -> Error {
+        let places: Vec<String> = self
             .members
             .iter()
             .zip(stats)
             .filter(|(_, s)| !s.is_finite())
-            .map(|(member, _)| member.line.to_string())
+            .map(|(member, _)| data[member.index].place())
             .collect();
-        let whose = match lines.as_slice() {
+        let whose = match places.as_slice() {
             [] => "no single trajectory's: the gradient overflowed".to_owned(),
-            lines => format!("trajectories of lines {}", lines.join(", ")),
+            places => format!("trajectories of {}", places.join(", ")),
         };
         Error::new(
             ErrorKind::NotFinite,
@@ -194,7 +199,7 @@ impl Landing {
                 "step {}: loss {} and gradient norm {} are not both finite; {whose}",
                 metrics.step, metrics.loss, metrics.grad_norm
             ),
-            "the weights were not updated and the last checkpoint is good: lower --lr, raise --beta, or look at those \
+            "the weights were not updated and the last checkpoint is good: lower `learning_rate`, raise `beta`, or look at those \
              records, then start again",
         )
     }

@@ -208,6 +208,7 @@ mod tests {
 
     fn record(line: usize, prompt: u32, reward: Option<f64>) -> Trajectory {
         Trajectory {
+            file: std::sync::Arc::default(),
             line,
             id: (line == 1).then(|| json!("first")),
             prompt_len: 1,

@@ -85,6 +85,7 @@ fn trajectories(lengths: &[(usize, usize)], vocab: usize, seed: u64) -> Vec<Traj
         .iter()
         .enumerate()
         .map(|(i, &(prompt_len, actions))| Trajectory {
+            file: std::sync::Arc::default(),
             line: i + 1,
             id: None,
             prompt_len,

@@ -36,7 +36,8 @@ pub struct Start {
     pub key: String,
     /// The reference, training records first, where it was computed before.
     pub reference: Option<Reference>,
-    /// The kernels that the tuner chose; the table's where there are none. A resumed run keeps its own.
+    /// The kernels that the tuner chose; the table's where there are none. A run that goes on keeps its own, unless it
+    /// goes on on another device, which may not have them.
     pub variants: Option<Names>,
     /// `state.json` and `optimizer.safetensors` of the checkpoint to go on from.
     pub resume: Option<(State, Vec<u8>)>,
@@ -83,7 +84,9 @@ impl Trainer {
         config.check()?;
         check_data(config, &start.data)?;
         let order = order(config, start.data.len());
-        let names = start.resume.as_ref().map(|(state, _)| &state.variants).or(start.variants.as_ref());
+        let here = device_name(gpu);
+        let own = start.resume.as_ref().filter(|(state, _)| state.device == here);
+        let names = own.map(|(state, _)| &state.variants).or(start.variants.as_ref());
         let variants = names.and_then(Variants::parse);
         let mut engine = Engine::new(gpu, start.model, engine_config(config), variants)?;
         let optimizer = Optimizer::new(gpu, &engine.model, engine.variants)?;
@@ -135,7 +138,7 @@ impl Trainer {
             return Err(Error::new(
                 ErrorKind::Checkpoint,
                 "the settings differ from those of the run to resume",
-                "give the same settings, or start again with --overwrite",
+                "give the same settings, or start again",
             ));
         }
         load_optimizer(&self.gpu, &self.engine.model, &self.optimizer, optimizer)?;
@@ -338,7 +341,7 @@ impl Trainer {
         self.num_tokens += landing.completion_tokens();
         let metrics = landing.metrics(&self.config, &stats, grad_norm, self.num_tokens);
         if !metrics.loss.is_finite() || !metrics.grad_norm.is_finite() {
-            return Err(landing.not_finite(&stats, &metrics));
+            return Err(landing.not_finite(&stats, &metrics, &self.data));
         }
         self.events.push_back(Event::Step(metrics));
         Ok(())

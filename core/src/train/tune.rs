@@ -1,5 +1,9 @@
 //! Chooses kernel variants by measuring the run's own micro-batch on the device: no variant is the fastest everywhere.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
 use super::config::TrainConfig;
 use super::engine::Engine;
 use super::estimate::{engine_config, largest_shape, order};
@@ -16,6 +20,42 @@ use crate::platform::now;
 
 /// Runs of which the median counts; one more goes before, which compiles.
 const RUNS: usize = 3;
+
+/// The choices that were made before, by [`key`]: a device is measured once for a model's shape.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tuned(BTreeMap<String, Names>);
+
+impl Tuned {
+    /// Whether training `model` takes a measurement first.
+    pub fn measures(&self, gpu: &Gpu, model: &Model) -> bool {
+        // Names of another version's kernels are none.
+        !gpu.caps().software && self.0.get(&key(gpu, model)).and_then(Variants::parse).is_none()
+    }
+
+    /// The kernels to train `model` with: those of an earlier choice, or as [`tune`] finds them now.
+    ///
+    /// # Errors
+    /// As [`tune`].
+    pub async fn variants(
+        &mut self,
+        gpu: &Gpu,
+        config: &TrainConfig,
+        model: &Model,
+        data: &[Trajectory],
+    ) -> Result<Names> {
+        let key = key(gpu, model);
+        if gpu.caps().software || self.measures(gpu, model) {
+            let names = tune(gpu, config, model, data).await?;
+            // A software adapter's table is no choice, and may change with the version.
+            if !gpu.caps().software {
+                self.0.insert(key, names.clone());
+            }
+            return Ok(names);
+        }
+        Ok(self.0[&key].clone())
+    }
+}
 
 /// What decides whether an earlier choice may be used again: the adapter, its driver, and the model's shape.
 pub fn key(gpu: &Gpu, model: &Model) -> String {

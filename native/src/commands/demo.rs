@@ -1,118 +1,98 @@
 //! `tbrm demo`: the whole story on a task that is embedded, from random weights to a report.
 
+use pollster::block_on;
 use serde_json::{Value, json};
-use tbrm_core::demo::{Accuracy, Demo, DemoConfig, DemoEvent, Stage};
+use tbrm_core::demo::{
+    Accuracy, Demo, DemoConfig, DemoEvent, DemoRun, Outcome as Told, Stage, outcomes, saved,
+};
+use tbrm_core::run::Event;
 use tbrm_core::task::Task;
-use tbrm_core::train::checkpoint::device_name;
-use tbrm_core::{Event, Gpu, Result};
+use tbrm_core::{Error, ErrorKind};
 
 use crate::args::{Common, DemoArgs};
 use crate::exit::{Failure, Outcome};
-use crate::model_dir::ModelDir;
+use crate::interrupt;
 use crate::progress::{Progress, step_message};
-use crate::recorder::Recorder;
-use crate::report;
-use crate::store::{DirWriter, OpenRun, RunDir, write_file};
+use crate::store::{OpenRun, RunDir};
+use crate::tuning;
 
 pub(super) fn run(args: &DemoArgs, common: &Common) -> Result<Outcome, Failure> {
-    let how = if args.overwrite { OpenRun::Overwrite } else { OpenRun::New };
+    let how = match (args.resume && RunDir::exists(&args.out), args.overwrite) {
+        (true, _) => OpenRun::Resume,
+        (false, true) => OpenRun::Overwrite,
+        (false, false) => OpenRun::New,
+    };
     let run = RunDir::open(&args.out, how)?;
     let gpu = super::open(common)?;
     let config = DemoConfig::new(common.seed);
     let demo = Demo::new(if args.short { config.shortened() } else { config })?;
-    let settings = settings(&demo, &gpu);
-    write_file(&run.join("config.json"), format!("{settings:#}\n").as_bytes())?;
-    let logs: String = demo.logs.iter().map(|shown| shown.to_json() + "\n").collect();
-    write_file(&run.join("logs.jsonl"), logs.as_bytes())?;
+    let earlier = block_on(saved(&run))?;
+    if let Some((earlier, _)) = &earlier {
+        same_story(earlier, &demo.config)?;
+    }
     if !common.quiet {
         eprintln!("{}", introduction(&demo));
     }
-    let model = ModelDir::fresh(&run.join("warm-start"), demo.model.clone(), demo.tokenizer.clone());
-    let mut teller = Teller {
-        demo: &demo,
-        model: &model,
-        recorder: Recorder::new(&run, &model, &settings, &demo.config.tbrm, 1, false, None)?,
-        quiet: common.quiet,
-        stages: Vec::new(),
-        progress: None,
+    let resumed = earlier.is_some();
+    let told = if resumed { block_on(outcomes(&run))? } else { Vec::new() };
+    if measured(&told).count() == Stage::ALL.len() {
+        return report(&demo, &run, &told, common);
+    }
+    interrupt::watch()?;
+    let story = match resumed {
+        true => block_on(DemoRun::resume(&gpu, run))?,
+        false => {
+            let model = demo.fresh_model(&gpu)?;
+            let variants = tuning::variants(&gpu, &demo.config.tbrm, &model, demo.data())?;
+            Some(block_on(DemoRun::start(&gpu, run, demo, Some(variants)))?)
+        }
     };
-    pollster::block_on(demo.run(&gpu, |event| teller.hear(event)))?;
-    teller.recorder.report()?;
-    let stages = &teller.stages;
-    super::print(&if common.json { result(&demo, &run, stages) } else { table(&run, stages) })?;
-    Ok(Outcome::Done)
-}
-
-/// What came of a stage.
-struct Told {
-    stage: Stage,
-    accuracy: Accuracy,
-    seconds: f64,
-}
-
-/// Shows the story's events, and writes them into the run directory. The run is TBRM's: the warm start is what it is
-/// given, as `train` is given a model.
-struct Teller<'a> {
-    demo: &'a Demo,
-    model: &'a ModelDir,
-    recorder: Recorder<'a>,
-    quiet: bool,
-    stages: Vec<Told>,
-    progress: Option<Progress>,
-}
-
-impl Teller<'_> {
-    fn hear(&mut self, event: DemoEvent) -> Result<()> {
-        match event {
-            DemoEvent::Train(stage, event) => self.train(stage, event),
-            DemoEvent::Accuracy { accuracy, .. } => {
-                self.recorder.evaluated(&json!({"eval/accuracy": accuracy.mean}))
-            }
-            DemoEvent::Done { stage, accuracy, seconds } => {
-                self.progress = None;
-                self.recorder.stage(report::Stage {
-                    name: stage.description().to_owned(),
-                    accuracy: accuracy.mean,
-                    stderr: accuracy.stderr,
-                });
-                self.stages.push(Told { stage, accuracy, seconds });
-                Ok(())
-            }
-        }
+    let mut story = story.expect("its last stage is not over");
+    if tell(&mut story, common)? {
+        return report(story.demo(), story.store(), story.outcomes(), common);
     }
-
-    fn train(&mut self, stage: Stage, event: Event) -> Result<()> {
-        if let Event::Step(metrics) = &event {
-            let (name, steps, quiet) = (stage.name(), self.demo.config.of(stage).steps, self.quiet);
-            let message = step_message(metrics.loss, metrics.reward, metrics.tokens_per_s);
-            self.progress
-                .get_or_insert_with(|| Progress::new(name, steps, 0, quiet))
-                .update(metrics.step, &message);
-        }
-        match (stage, event) {
-            (Stage::WarmStart, Event::Checkpoint(checkpoint)) => {
-                let mut dir = DirWriter::new(&self.model.path)?;
-                self.model.write(&checkpoint.model, &mut dir)?;
-                dir.publish()
-            }
-            (Stage::Tbrm, Event::Step(metrics)) => self.recorder.step(&metrics),
-            (Stage::Tbrm, Event::Evaluated(evaluation)) => self.recorder.evaluated(&evaluation),
-            (Stage::Tbrm, Event::Samples { step, samples }) => self.recorder.samples(step, &samples),
-            (Stage::Tbrm, Event::Checkpoint(checkpoint)) => self.recorder.checkpoint(&checkpoint).map(drop),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn settings(demo: &Demo, gpu: &Gpu) -> Value {
-    json!({
-        "objective": demo.config.tbrm.objective,
-        "task": demo.task.description(),
-        "demo": demo.config,
-        "adapter": gpu.info().name,
-        "driver": device_name(gpu),
-        "tbrm_version": env!("CARGO_PKG_VERSION"),
+    let place = story.store().path().display();
+    Ok(Outcome::Interrupted {
+        resume: format!("saved in {place}; go on with: {}", interrupt::resume_command()),
     })
+}
+
+/// Another seed is another story.
+fn same_story(earlier: &DemoConfig, now: &DemoConfig) -> Result<(), Error> {
+    if earlier == now {
+        return Ok(());
+    }
+    let what = if earlier.seed == now.seed {
+        "the run to resume tells another story: of another length, or another version's".to_owned()
+    } else {
+        format!("`seed` is {} in the run to resume, and {} now", earlier.seed, now.seed)
+    };
+    Err(Error::new(ErrorKind::Checkpoint, what, "give the same settings, or start again"))
+}
+
+/// Shows event after event; whether the story came to its end.
+fn tell(story: &mut DemoRun<RunDir>, common: &Common) -> Result<bool, Failure> {
+    let mut progress: Option<Progress> = None;
+    let mut before = 0;
+    loop {
+        if interrupt::asked() {
+            story.stop();
+        }
+        match block_on(story.next())? {
+            Some(DemoEvent::Stage { done, .. }) => before = done,
+            Some(DemoEvent::Train { stage, event: Event::Step { metrics } }) => {
+                let steps = story.demo().config.of(stage).steps;
+                let message = step_message(metrics.loss, metrics.reward, metrics.tokens_per_s);
+                progress
+                    .get_or_insert_with(|| Progress::new(stage.name(), steps, before, common.quiet))
+                    .update(metrics.step, &message);
+            }
+            Some(DemoEvent::Train { .. } | DemoEvent::Accuracy { .. }) => {}
+            Some(DemoEvent::Trained { .. }) => progress = None,
+            Some(DemoEvent::Done { complete }) => return Ok(complete),
+            None => return Ok(false),
+        }
+    }
 }
 
 fn introduction(demo: &Demo) -> String {
@@ -131,14 +111,18 @@ fn introduction(demo: &Demo) -> String {
     )
 }
 
-fn table(run: &RunDir, stages: &[Told]) -> String {
+fn report(demo: &Demo, run: &RunDir, told: &[Told], common: &Common) -> Result<Outcome, Failure> {
+    super::print(&if common.json { result(demo, run, told) } else { table(run, told) })?;
+    Ok(Outcome::Done)
+}
+
+fn table(run: &RunDir, told: &[Told]) -> String {
     let mut text = format!("{:<52} {:>17} {:>9}\n", "after", "held-out accuracy", "training");
-    for Told { stage, accuracy, seconds } in stages {
-        let (mean, stderr) = (100.0 * accuracy.mean, 100.0 * accuracy.stderr);
+    for (Told { stage, seconds, .. }, Accuracy { mean, stderr }) in measured(told) {
         let name = stage.description();
         text.push_str(&format!(
             "{name:<52} {:>17} {:>9}\n",
-            format!("{mean:.1}% ± {stderr:.1}"),
+            format!("{:.1}% ± {:.1}", 100.0 * mean, 100.0 * stderr),
             format!("{seconds:.1} s")
         ));
     }
@@ -146,16 +130,10 @@ fn table(run: &RunDir, stages: &[Told]) -> String {
     text + &format!("report in {}, model in {}\n", report.display(), run.join("model").display())
 }
 
-fn result(demo: &Demo, run: &RunDir, stages: &[Told]) -> String {
-    let stages: Vec<Value> = stages
-        .iter()
-        .map(|Told { stage, accuracy, seconds }| {
-            json!({
-                "name": stage.name(),
-                "accuracy": accuracy.mean,
-                "stderr": accuracy.stderr,
-                "seconds": seconds,
-            })
+fn result(demo: &Demo, run: &RunDir, told: &[Told]) -> String {
+    let stages: Vec<Value> = measured(told)
+        .map(|(Told { stage, seconds, .. }, Accuracy { mean, stderr })| {
+            json!({"name": stage.name(), "accuracy": mean, "stderr": stderr, "seconds": seconds})
         })
         .collect();
     let Demo { config, task, .. } = demo;
@@ -169,4 +147,9 @@ fn result(demo: &Demo, run: &RunDir, stages: &[Told]) -> String {
         "run": run.path(),
     });
     format!("{result}\n")
+}
+
+/// The stages that are over.
+fn measured(told: &[Told]) -> impl Iterator<Item = (&Told, Accuracy)> {
+    told.iter().filter_map(|told| Some((told, told.accuracy?)))
 }

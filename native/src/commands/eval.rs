@@ -11,7 +11,7 @@ use tbrm_core::rollout::{Rollout, RolloutConfig, slots};
 use super::generate::{MAX_NEW_TOKENS, sampling};
 use crate::args::{Common, EvalArgs};
 use crate::exit::{Failure, Outcome};
-use crate::model_dir::ModelDir;
+use crate::model_dir;
 use crate::progress::Progress;
 use crate::store::{read_file, write_file};
 
@@ -22,7 +22,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> 
     let reward = reward::parse(&args.reward)?;
     let file = args.data.display().to_string();
     let (records, _) = read_all(&file, &read_file(&args.data)?, Needs::Prompt, false)?;
-    let model = ModelDir::read(&args.model)?;
+    let model = model_dir::read(&args.model)?;
     let encoder = model.encoder(None, Truncated::Keep)?;
     let max_new = args.sampling.max_new_tokens.unwrap_or(MAX_NEW_TOKENS);
     let positions = model.config.max_position_embeddings;
@@ -30,7 +30,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> 
 
     let gpu = super::open(common)?;
     let capacity = capacity(&problems, max_new);
-    let weights = model.weights()?.load(&gpu, &model.config, capacity)?;
+    let weights = model_dir::weights(&args.model)?.load(&gpu, &model.config, capacity)?;
     let total = problems.len() * args.samples;
     let config = RolloutConfig {
         slots: slots(&gpu, &model.config, capacity, SLOTS.min(total)),

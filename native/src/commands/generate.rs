@@ -8,14 +8,14 @@ use tbrm_core::{Error, ErrorKind};
 
 use crate::args::{Common, GenerateArgs, SamplingArgs};
 use crate::exit::{Failure, Outcome};
-use crate::model_dir::ModelDir;
+use crate::model_dir;
 use crate::progress::Progress;
 
 /// The longest completion, in tokens, where the command line sets none.
 pub(super) const MAX_NEW_TOKENS: usize = 128;
 
 pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Outcome, Failure> {
-    let model = ModelDir::read(&args.model)?;
+    let model = model_dir::read(&args.model)?;
     let prompt = model.encoder(None, Truncated::Keep)?.prompt(&Text::Plain(args.prompt.clone()));
     let tokens = prompt.map_err(|what| Error::new(ErrorKind::Data, what, "give a --prompt of some text"))?;
     let positions = model.config.max_position_embeddings;
@@ -36,7 +36,7 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Outcome, Failu
     }
 
     let gpu = super::open(common)?;
-    let weights = model.weights()?.load(&gpu, &model.config, needed)?;
+    let weights = model_dir::weights(&args.model)?.load(&gpu, &model.config, needed)?;
     let config = RolloutConfig {
         slots: 1,
         capacity: needed,

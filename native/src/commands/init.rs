@@ -6,8 +6,8 @@ use serde_json::json;
 use tbrm_core::data::Tokenizer;
 use tbrm_core::data::corpus;
 use tbrm_core::data::tokenizer::TokenizerConfig;
-use tbrm_core::model::init::init_param;
-use tbrm_core::model::{ModelConfig, weights};
+use tbrm_core::model::ModelConfig;
+use tbrm_core::model::fresh::POSITIONS;
 use tbrm_core::{Error, ErrorKind};
 
 use crate::args::{Common, InitArgs, TokenizerSource};
@@ -16,8 +16,6 @@ use crate::store::{DirWriter, read_file};
 
 /// Entries of a trained tokenizer where the command line names no number.
 const VOCAB_SIZE: usize = 2048;
-/// The longest sequence where neither the command line nor a config names one.
-const MAX_POSITIONS: usize = 1024;
 
 pub(super) fn run(args: &InitArgs, common: &Common) -> Result<Outcome, Failure> {
     if args.out.exists() {
@@ -34,14 +32,10 @@ pub(super) fn run(args: &InitArgs, common: &Common) -> Result<Outcome, Failure> 
     let parts = tokenizer(args, shape.max_position_embeddings)?;
     let names = parts.config.as_deref().map(TokenizerConfig::parse).transpose()?;
     let config = shape.fitted(&parts.tokenizer, names.as_ref())?;
-    let specs = config.params();
-    let params: Vec<Vec<f32>> =
-        specs.iter().map(|spec| init_param(spec, config.initializer_range, common.seed)).collect();
-    let slices: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
 
     let mut dir = DirWriter::new(&args.out)?;
     dir.write("config.json", config.to_json().as_bytes())?;
-    dir.write("model.safetensors", &weights::save(&specs, &slices)?)?;
+    dir.write("model.safetensors", &config.fresh_weights(common.seed)?)?;
     dir.write("tokenizer.json", parts.tokenizer.json())?;
     if let Some(config) = &parts.config {
         dir.write("tokenizer_config.json", config.as_bytes())?;
@@ -85,7 +79,7 @@ fn shape(args: &InitArgs) -> Result<ModelConfig, Failure> {
             let positions = config.max_position_embeddings;
             (config, positions)
         }
-        (None, Some(preset)) => (ModelConfig::preset(preset.find()?.name)?, MAX_POSITIONS),
+        (None, Some(preset)) => (ModelConfig::preset(preset.find()?.name)?, POSITIONS),
         (None, None) => unreachable!("the command line asks for one of them"),
     };
     config.max_position_embeddings = args.max_positions.unwrap_or(positions);

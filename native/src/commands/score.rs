@@ -1,70 +1,71 @@
 //! `tbrm score`: log-probs, implicit rewards and residuals of logged completions.
 
+use std::path::Path;
+
 use serde_json::json;
-use tbrm_core::data::record::read_all;
 use tbrm_core::data::trajectory::Truncated;
-use tbrm_core::data::{Needs, Record, Trajectory};
+use tbrm_core::data::{Needs, Trajectory};
+use tbrm_core::run::{Dataset, ModelFiles};
 use tbrm_core::train::score::{ScoreSummary, engine_config, score};
 use tbrm_core::train::{Engine, Scored};
 use tbrm_core::{Error, ErrorKind, Gpu};
 
 use crate::args::{Common, ScoreArgs};
 use crate::exit::{Failure, Outcome};
-use crate::model_dir::ModelDir;
+use crate::model_dir;
 use crate::progress::Progress;
 use crate::store::{read_file, write_file};
 
 pub(super) fn run(args: &ScoreArgs, common: &Common) -> Result<Outcome, Failure> {
-    let file = args.data.display().to_string();
-    let (records, _) = read_all(&file, &read_file(&args.data)?, Needs::Completion, false)?;
-    let model = ModelDir::read(&args.model)?;
-    let trajectories = encode(&model, &file, &records)?;
-    let reference = args.reference.as_deref().map(ModelDir::read).transpose()?;
+    let file = (args.data.display().to_string(), read_file(&args.data)?);
+    let model = model_dir::read(&args.model)?;
+    let read = |model: &ModelFiles| {
+        let encoder = model.encoder(None, Truncated::Keep)?;
+        Dataset::read(std::slice::from_ref(&file), &encoder, Needs::Completion, args.skip_invalid)
+    };
+    let mut data = read(&model)?;
+    let reference = args.reference.as_deref().map(model_dir::read).transpose()?;
     if let Some(reference) = &reference {
-        check_tokens(reference, &file, &records, &trajectories)?;
+        let mut others = read(reference).map_err(|error| error.at("the reference"))?;
+        data.keep_common(&mut others)?;
+        check_tokens(&data.trajectories, &others.trajectories)?;
+    }
+    let Dataset { trajectories, rejected, .. } = data;
+    if let Some(first) = rejected.first() {
+        eprintln!("{} invalid lines were left out, the first: {}", rejected.len(), first.error().what);
     }
 
     let gpu = super::open(common)?;
-    let now = score_all(&gpu, &model, &trajectories, args, "model", common)?;
+    let now = score_all(&gpu, &model, &args.model, &trajectories, args, "model", common)?;
     // The first model's memory is given back before the second is loaded.
     let before = reference
-        .map(|reference| score_all(&gpu, &reference, &trajectories, args, "reference", common))
+        .zip(args.reference.as_deref())
+        .map(|(reference, dir)| score_all(&gpu, &reference, dir, &trajectories, args, "reference", common))
         .transpose()?;
     let against = before.as_deref().unwrap_or(&now);
     let (scores, summary) = score(&trajectories, &now, against, args.beta, args.calibrate.into())
-        .map_err(|error| error.at(&file))?;
+        .map_err(|error| error.at(&file.0))?;
     if let Some(out) = &args.out {
         let lines: Vec<String> = scores.iter().map(|score| format!("{}\n", json!(score))).collect();
         write_file(out, lines.concat().as_bytes())?;
     }
-    let text = if common.json { format!("{}\n", json!(summary)) } else { describe(&summary, args) };
-    super::print(&text)?;
+    super::print(&if common.json {
+        let mut summary = json!(summary);
+        summary["rejected"] = json!(rejected.len());
+        format!("{summary}\n")
+    } else {
+        describe(&summary, args)
+    })?;
     Ok(Outcome::Done)
 }
 
-fn encode(model: &ModelDir, file: &str, records: &[Record]) -> Result<Vec<Trajectory>, Error> {
-    let encoder = model.encoder(None, Truncated::Keep)?;
-    let trajectories = records.iter().map(|record| encoder.trajectory(file, record));
-    trajectories.collect::<Result<_, _>>().map_err(|rejection| {
-        let mut error = rejection.error();
-        error.help = "correct or remove the line; `tbrm logs check --model` lists all such lines".into();
-        error
-    })
-}
-
 /// Log-probs of other tokens cannot be compared.
-fn check_tokens(
-    reference: &ModelDir,
-    file: &str,
-    records: &[Record],
-    trajectories: &[Trajectory],
-) -> Result<(), Error> {
-    let others = encode(reference, file, records).map_err(|error| error.at("the reference"))?;
-    match trajectories.iter().zip(&others).find(|(a, b)| a.tokens != b.tokens) {
+fn check_tokens(ours: &[Trajectory], theirs: &[Trajectory]) -> Result<(), Error> {
+    match ours.iter().zip(theirs).find(|(a, b)| a.tokens != b.tokens) {
         None => Ok(()),
         Some((record, _)) => Err(Error::new(
             ErrorKind::Tokenizer,
-            format!("{file}:{}: the model and the reference tokenize the record differently", record.line),
+            format!("{}: the model and the reference tokenize the record differently", record.place()),
             "give a reference with the model's tokenizer, chat template and end token",
         )),
     }
@@ -72,7 +73,8 @@ fn check_tokens(
 
 fn score_all(
     gpu: &Gpu,
-    model: &ModelDir,
+    model: &ModelFiles,
+    dir: &Path,
     trajectories: &[Trajectory],
     args: &ScoreArgs,
     what: &str,
@@ -80,7 +82,7 @@ fn score_all(
 ) -> Result<Vec<Scored>, Error> {
     let longest = trajectories.iter().map(|t| t.tokens.len()).max().unwrap_or(1);
     let config = engine_config(gpu.caps(), longest, args.micro_batch_tokens, args.logit_scale);
-    let weights = model.weights()?.load(gpu, &model.config, longest)?;
+    let weights = model_dir::weights(dir)?.load(gpu, &model.config, longest)?;
     let mut engine = Engine::new(gpu, weights, config, None)?;
     let mut progress =
         Progress::new(&format!("score by the {what}"), trajectories.len() as u64, 0, common.quiet);

@@ -1,26 +1,27 @@
-//! The run directory: who may write it, its checkpoints, its line-by-line files, and what in it is ours to remove.
+//! The run directory: who may write it, how its files are written, and what in it is ours to remove.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use tbrm_core::run::Store;
 use tbrm_core::{Error, ErrorKind, Result};
 
-use super::{recover, remove_dir, store_error, write_file};
+use super::{DirWriter, recover, remove_dir, store_error, write_file};
 
 /// Says that a directory is a run's; its lock keeps a second process out.
 const MARKER: &str = ".tbrm-run";
 
-/// Files of a run that `--overwrite` removes. Its directories are [`MODELS`] and those of [`RunDir::checkpoints`] and
+/// Files of a run that `--overwrite` removes. Its directories are [`MODELS`] and those in `checkpoints` and
 /// `completions`.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "config.json",
     "logs.jsonl",
     "metrics.jsonl",
     "rejected.jsonl",
     "reference.safetensors",
     "report.html",
+    "stages.json",
     "trace.json",
 ];
 
@@ -44,15 +45,6 @@ pub struct RunDir {
     path: PathBuf,
     // Held for its lock, which the system releases however the process ends.
     _lock: File,
-}
-
-/// A published checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Optimizer steps done.
-    pub step: u64,
-    /// Its directory, `checkpoints/step_NNNNNN`.
-    pub path: PathBuf,
 }
 
 impl RunDir {
@@ -126,42 +118,6 @@ impl RunDir {
         self.path.join(name)
     }
 
-    /// Where the checkpoint after `step` optimizer steps belongs; a [`DirWriter`](super::DirWriter) puts it there.
-    pub fn checkpoint_path(&self, step: u64) -> PathBuf {
-        self.path.join("checkpoints").join(format!("step_{step:06}"))
-    }
-
-    /// Where the sampled completions of `step` belong.
-    pub fn completions_path(&self, step: u64) -> PathBuf {
-        self.path.join("completions").join(format!("step_{step:06}.jsonl"))
-    }
-
-    /// The published checkpoints, oldest first.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Store`].
-    pub fn checkpoints(&self) -> Result<Vec<Checkpoint>> {
-        let mut found: Vec<_> = list(&self.path.join("checkpoints"))?
-            .into_iter()
-            .filter_map(|path| Some(Checkpoint { step: step_of(&path, "")?, path }))
-            .filter(|checkpoint| checkpoint.path.is_dir())
-            .collect();
-        found.sort_by_key(|checkpoint| checkpoint.step);
-        Ok(found)
-    }
-
-    /// Removes all checkpoints but the last `keep` and the one of step `best`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Store`].
-    pub fn prune_checkpoints(&self, keep: usize, best: Option<u64>) -> Result<()> {
-        let found = self.checkpoints()?;
-        let old = &found[..found.len().saturating_sub(keep)];
-        old.iter()
-            .filter(|checkpoint| Some(checkpoint.step) != best)
-            .try_for_each(|checkpoint| remove_dir(&checkpoint.path))
-    }
-
     /// Mends what a killed process left half-done.
     fn recover_all(&self) -> Result<()> {
         MODELS.iter().try_for_each(|name| recover(&self.path.join(name)))?;
@@ -188,8 +144,10 @@ impl RunDir {
                 remove_dir(&path)?;
             }
         }
-        for checkpoint in self.checkpoints()? {
-            remove_dir(&checkpoint.path)?;
+        for path in list(&self.path.join("checkpoints"))? {
+            if step_of(&path, "").is_some() && path.is_dir() {
+                remove_dir(&path)?;
+            }
         }
         let completions = list(&self.path.join("completions"))?;
         completions
@@ -218,90 +176,89 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     paths.map_err(|error| store_error("cannot list", dir, &error))
 }
 
-/// A file of one JSON object per optimizer step, each with its number in `step`.
-#[derive(Debug)]
-pub struct JsonLines {
-    path: PathBuf,
-    file: File,
-}
-
-impl JsonLines {
-    /// Opens the file for a run that continues after `last_step` (`None`: from the beginning): later lines, and one that
-    /// a killed process left half-written, are removed, so that every step ends up with exactly one line.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Store`]; [`ErrorKind::Checkpoint`] when a line that stays is not what a run writes.
-    pub fn open(path: impl Into<PathBuf>, last_step: Option<u64>) -> Result<Self> {
-        let path = path.into();
-        let kept = match last_step {
-            Some(last_step) if path.exists() => lines_up_to(&path, last_step)?,
-            _ => String::new(),
-        };
-        write_file(&path, kept.as_bytes())?;
-        let file = OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .map_err(|error| store_error("cannot open", &path, &error))?;
-        Ok(JsonLines { path, file })
-    }
-
-    /// Appends one line, in one write.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Store`].
-    pub fn append(&mut self, value: &Value) -> Result<()> {
-        let line = format!("{value}\n");
-        self.file.write_all(line.as_bytes()).map_err(|error| store_error("cannot write", &self.path, &error))
-    }
-
-    /// Makes all lines survive a power cut; to be called before the checkpoint that they lead to is published.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Store`].
-    pub fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|error| store_error("cannot write", &self.path, &error))
-    }
-}
-
-/// The whole lines of steps up to `last_step`.
-fn lines_up_to(path: &Path, last_step: u64) -> Result<String> {
-    let text = fs::read_to_string(path).map_err(|error| store_error("cannot read", path, &error))?;
-    let mut kept = String::new();
-    let mut previous = None;
-    for (i, line) in text.split_inclusive('\n').enumerate().filter(|(_, line)| line.ends_with('\n')) {
-        let step = serde_json::from_str::<Value>(line).ok().and_then(|value| value["step"].as_u64());
-        match step {
-            Some(step) if step > last_step => break,
-            Some(step) if previous < Some(step) => kept.push_str(line),
-            _ => {
-                return Err(Error::new(
-                    ErrorKind::Checkpoint,
-                    format!("{}:{}: not the line of the next step", path.display(), i + 1),
-                    "the file was changed by hand: restore it, or start again with `--overwrite`",
-                ));
-            }
+impl Store for RunDir {
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.join(path);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == IoKind::NotFound => Ok(None),
+            Err(error) => Err(store_error("cannot read", &path, &error)),
         }
-        previous = step;
     }
-    Ok(kept)
+
+    async fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.join(path);
+        make_parent(&path)?;
+        write_file(&path, bytes)
+    }
+
+    async fn append(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.join(path);
+        let mut options = OpenOptions::new();
+        let file = options.create(true).append(true).open(&path);
+        // In one write, so that a reader never sees the half of it.
+        file.and_then(|mut file| file.write_all(bytes))
+            .map_err(|error| store_error("cannot write", &path, &error))
+    }
+
+    async fn list(&self, dir: &str) -> Result<Vec<String>> {
+        let paths = list(&self.join(dir))?;
+        Ok(paths.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
+    }
+
+    async fn remove(&self, path: &str) -> Result<()> {
+        let path = self.join(path);
+        if path.is_dir() {
+            return remove_dir(&path);
+        }
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != IoKind::NotFound => {
+                Err(store_error("cannot remove", &path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn sync(&self, path: &str) -> Result<()> {
+        let path = self.join(path);
+        let file = OpenOptions::new().append(true).open(&path);
+        file.and_then(|file| file.sync_data()).map_err(|error| store_error("cannot write", &path, &error))
+    }
+
+    async fn publish(&self, dir: &str, files: &[(&str, &[u8])]) -> Result<()> {
+        let mut writer = DirWriter::new(self.join(dir))?;
+        for (name, bytes) in files {
+            writer.write(name, bytes)?;
+        }
+        writer.publish()
+    }
+
+    async fn retract(&self, dir: &str, _marker: &str) -> Result<()> {
+        remove_dir(&self.join(dir))
+    }
+
+    fn place(&self, path: &str) -> String {
+        self.join(path).display().to_string()
+    }
+
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+fn make_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|error| store_error("cannot create", parent, &error))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::store::DirWriter;
     use crate::testing::TempDir;
 
     fn checkpoint(run: &RunDir, step: u64) {
-        let mut writer = DirWriter::new(run.checkpoint_path(step)).unwrap();
-        writer.write("state.json", b"{}").unwrap();
-        writer.publish().unwrap();
-    }
-
-    fn steps(run: &RunDir) -> Vec<u64> {
-        run.checkpoints().unwrap().iter().map(|checkpoint| checkpoint.step).collect()
+        pollster::block_on(run.publish(&format!("checkpoints/step_{step:06}"), &[("state.json", b"{}")]))
+            .unwrap();
     }
 
     #[test]
@@ -341,7 +298,7 @@ mod tests {
             fs::create_dir_all(run.join(name)).unwrap();
         }
         fs::create_dir_all(run.join("completions")).unwrap();
-        fs::write(run.completions_path(3), "ours").unwrap();
+        fs::write(run.join("completions/step_000003.jsonl"), "ours").unwrap();
         fs::write(run.join("completions/notes.txt"), "mine").unwrap();
         fs::write(run.join("notes.txt"), "mine").unwrap();
         drop(run);
@@ -350,20 +307,6 @@ mod tests {
         assert!(
             dir.join("completions/notes.txt").exists() && !dir.join("completions/step_000003.jsonl").exists()
         );
-    }
-
-    #[test]
-    fn the_last_checkpoints_and_the_best_are_kept() {
-        let dir = TempDir::new();
-        let run = RunDir::open(&*dir, OpenRun::New).unwrap();
-        for step in [10, 20, 1_000_000, 30] {
-            checkpoint(&run, step);
-        }
-        fs::create_dir_all(dir.join("checkpoints/mine")).unwrap();
-        assert_eq!(steps(&run), [10, 20, 30, 1_000_000]);
-        run.prune_checkpoints(1, Some(20)).unwrap();
-        assert_eq!(steps(&run), [20, 1_000_000]);
-        assert!(dir.join("checkpoints/mine").exists());
     }
 
     #[test]
@@ -376,41 +319,34 @@ mod tests {
             fs::create_dir_all(dir.join("checkpoints").join(half)).unwrap();
         }
         let run = RunDir::open(&*dir, OpenRun::Resume).unwrap();
-        assert_eq!(steps(&run), [1]);
-        assert_eq!(fs::read_dir(dir.join("checkpoints")).unwrap().count(), 1);
+        assert_eq!(pollster::block_on(run.list("checkpoints")).unwrap(), ["step_000001"]);
     }
 
     #[test]
-    fn a_resume_leaves_one_line_per_step() {
+    fn a_store_s_files_lie_in_the_directory() {
         let dir = TempDir::new();
-        let path = dir.join("metrics.jsonl");
-        let mut lines = JsonLines::open(&path, None).unwrap();
-        for step in 1..=5 {
-            lines.append(&json!({"step": step, "loss": 0.1})).unwrap();
-        }
-        drop(lines);
-        let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
-        torn.write_all(b"{\"step\": 6, \"lo").unwrap();
-
-        for last in [9, 3] {
-            let mut lines = JsonLines::open(&path, Some(last)).unwrap();
-            lines.append(&json!({"step": last + 1})).unwrap();
-            lines.sync().unwrap();
-        }
-        let text = fs::read_to_string(&path).unwrap();
-        let found: Vec<_> =
-            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["step"].clone()).collect();
-        assert_eq!(found, [1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn a_line_that_no_run_writes_is_named() {
-        let dir = TempDir::new();
-        let path = dir.join("metrics.jsonl");
-        for second in ["nonsense", "{\"step\":1}"] {
-            fs::write(&path, format!("{{\"step\":1}}\n{second}\n")).unwrap();
-            let error = JsonLines::open(&path, Some(7)).unwrap_err();
-            assert!(error.what.contains("metrics.jsonl:2"), "{error}");
-        }
+        let run = RunDir::open(dir.join("run"), OpenRun::New).unwrap();
+        pollster::block_on(async {
+            assert_eq!(run.read("a/b").await.unwrap(), None);
+            run.write("a/b", b"1").await.unwrap();
+            run.append("a/b", b"2").await.unwrap();
+            run.append("c", b"3").await.unwrap();
+            run.sync("c").await.unwrap();
+            assert_eq!(run.read("a/b").await.unwrap().as_deref(), Some(&b"12"[..]));
+            assert_eq!(run.list("a").await.unwrap(), ["b"]);
+            assert!(run.list("nowhere").await.unwrap().is_empty());
+            for path in ["a", "c", "nowhere"] {
+                run.remove(path).await.unwrap();
+            }
+            run.publish("model", &[("x", b"old"), ("y", b"")]).await.unwrap();
+            run.publish("model", &[("z", b"new")]).await.unwrap();
+            assert_eq!(run.list("model").await.unwrap(), ["z"]);
+            run.retract("model", "z").await.unwrap();
+            assert_eq!(run.list("").await.unwrap(), [MARKER]);
+            assert_eq!(
+                (run.name(), run.place("c")),
+                ("run".to_owned(), dir.join("run/c").display().to_string())
+            );
+        });
     }
 }

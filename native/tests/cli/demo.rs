@@ -1,5 +1,9 @@
 //! `tbrm demo`, shortened: what it prints and leaves behind. How well the model learns is the core's test.
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use std::{fs, thread};
+
 use serde_json::{Value, json};
 
 use crate::support::Place;
@@ -72,4 +76,65 @@ fn a_run_is_replaced_only_when_asked() {
     assert_eq!(place.read("run/metrics.jsonl"), before);
     place.done("demo --short --out run --overwrite");
     assert_ne!(place.read("run/metrics.jsonl"), before);
+}
+
+/// The lines of `metrics.jsonl`, without times.
+fn untimed(place: &Place, run: &str) -> Vec<Value> {
+    let mut lines = place.lines(&format!("{run}/metrics.jsonl"));
+    for line in &mut lines {
+        (line["step_time"], line["tokens_per_s"]) = (Value::Null, Value::Null);
+    }
+    lines
+}
+
+/// Interrupts a demo in `run` once the file `sign` is there; what it says.
+#[cfg(unix)]
+fn interrupted(place: &Place, sign: &str) -> String {
+    // On a busy machine the short story may be over before the signal arrives.
+    for _ in 0..50 {
+        let _ = fs::remove_dir_all(place.path("run"));
+        let mut command = place.command("demo --short --out run");
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command starts");
+        while !place.path("run").join(sign).exists() {
+            assert!(child.try_wait().expect("a child").is_none(), "it ended before {sign}");
+            thread::sleep(Duration::from_millis(1));
+        }
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
+        let said = child.wait_with_output().expect("its end");
+        let stderr = String::from_utf8(said.stderr).expect("UTF-8");
+        match said.status.code() {
+            Some(0) => continue,
+            code => assert_eq!(code, Some(130), "{stderr}"),
+        }
+        return stderr;
+    }
+    panic!("it was never interrupted");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_story_says_how_to_go_on_and_ends_the_same() {
+    let place = Place::new();
+    place.done("demo --short --out whole");
+    let want = (untimed(&place, "whole"), place.read("whole/model/model.safetensors"));
+    // In the warm start, and in TBRM.
+    for sign in ["config.json", "metrics.jsonl"] {
+        let stderr = interrupted(&place, sign);
+        let last = stderr.lines().last().expect("a line");
+        assert!(last.contains("saved in run") && last.ends_with("demo --short --out run --resume"), "{last}");
+
+        let stdout = place.done("demo --short --out run --resume");
+        assert!(stdout.contains("warm start") && stdout.contains("TBRM"), "{stdout}");
+        assert_eq!((untimed(&place, "run"), place.read("run/model/model.safetensors")), want, "{sign}");
+        assert_eq!(place.lines("run/logs.jsonl"), place.lines("whole/logs.jsonl"));
+    }
+    // A story that was told is only told again.
+    let before = place.read("run/metrics.jsonl");
+    let stages = place.json("demo --short --out run --resume")["stages"].clone();
+    assert_eq!(stages.as_array().map(Vec::len), Some(2));
+    assert_eq!(place.read("run/metrics.jsonl"), before);
+    let said = place.refused(1, "demo --short --out run --resume --seed 4");
+    assert_eq!(said, "--seed is 0 in the run to resume, and 4 now");
 }

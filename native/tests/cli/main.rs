@@ -6,5 +6,8 @@ mod eval;
 mod generate;
 mod init;
 mod logs;
+#[cfg(target_os = "linux")]
+mod pipelines;
 mod score;
+mod serve;
 mod support;

@@ -127,6 +127,26 @@ fn biases_of_zero_change_nothing() {
 }
 
 #[test]
+fn bad_lines_can_be_left_out_and_are_counted() {
+    let place = place();
+    place.done("init --preset nano --tokenizer bytes --max-positions 6 --out short --seed 1");
+    place.write("bad.jsonl", &format!("{LOGS}{{\n"));
+    let line = "score --data bad.jsonl --beta 1 --skip-invalid --json --out scores.jsonl";
+    // Line 2 and those after the third are too long for six positions: the reference's limit counts too.
+    for models in ["--model short", "--model new --reference short", "--model short --reference new"] {
+        let run = place.run(&format!("{line} {models}"));
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let summary: Value = serde_json::from_str(&run.stdout).expect("one object");
+        assert_eq!((&summary["records"], &summary["rejected"]), (&json!(3), &json!(3)), "{models}");
+        assert!(run.stderr.contains("3 invalid lines were left out"), "{}", run.stderr);
+        let ids: Vec<Value> = place.lines("scores.jsonl").iter().map(|score| score["id"].clone()).collect();
+        assert_eq!(ids, [json!("right"), json!(4), json!(9)], "{models}");
+    }
+    let said = place.refused(1, "score --model new --data bad.jsonl --beta 1");
+    assert!(said.contains("bad.jsonl:7: malformed JSON"), "{said}");
+}
+
+#[test]
 fn what_cannot_be_scored_is_refused_before_anything_is_written() {
     let place = place();
     place.done("init --preset nano --tokenizer bytes --max-positions 6 --out short");

@@ -190,10 +190,13 @@ fn a_loss_that_is_not_finite_keeps_the_last_checkpoint() {
     let bench = Bench::new();
     let good = r#"{"prompt": "p", "completion": "a", "reward": 1}"#;
     let bad = r#"{"prompt": "p", "completion": "b", "reward": 1e30}"#;
-    bench.lines("overflow.jsonl", [good, good, good, bad]);
+    bench.lines("some.jsonl", [good, good, good]);
+    bench.lines("more.jsonl", [bad]);
     let args = ["--steps", "4", "--batch", "1", "--no-shuffle", "--checkpoint-every", "1"];
-    let (error, help) = refused(&mut bench.train_on("overflow.jsonl", "run", &args));
-    assert!(error.contains("step 4") && error.contains("lines 4"), "{error}");
+    let mut command = bench.command("train");
+    command.args(["--model", "model", "--data", "some.jsonl", "more.jsonl", "--out", "run"]).args(args);
+    let (error, help) = refused(&mut command);
+    assert!(error.contains("step 4") && error.contains("more.jsonl:1"), "{error}");
     assert!(help.contains("--lr"), "{help}");
     assert_eq!(bench.names("run/checkpoints"), ["step_000002", "step_000003"]);
     assert_eq!(bench.untimed("run/metrics.jsonl").len(), 3);

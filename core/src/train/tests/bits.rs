@@ -165,5 +165,5 @@ fn a_loss_that_is_not_finite_stops_and_names_the_trajectory() {
         }
     };
     assert_eq!(error.kind, crate::ErrorKind::NotFinite);
-    assert!(error.what.contains("lines 7"), "{}", error.what);
+    assert!(error.what.contains("of line 7"), "{}", error.what);
 }

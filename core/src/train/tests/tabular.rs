@@ -21,6 +21,7 @@ fn tree() -> Vec<Trajectory> {
         for first in 0..VOCAB {
             for second in 0..VOCAB {
                 all.push(Trajectory {
+                    file: std::sync::Arc::default(),
                     line: all.len() + 1,
                     id: None,
                     prompt_len: 2,

@@ -9,7 +9,7 @@ use tbrm_core::{Error, ErrorKind};
 use crate::args::{Common, LogsCheckArgs};
 use crate::commands::print;
 use crate::exit::{Failure, Outcome};
-use crate::model_dir::ModelDir;
+use crate::model_dir;
 use crate::store::read_file;
 
 /// Rejected lines that are shown one by one; `--json` has them all.
@@ -21,7 +21,7 @@ const BAR: usize = 30;
 pub(super) fn run(args: &LogsCheckArgs, common: &Common) -> Result<Outcome, Failure> {
     let name = args.file.display().to_string();
     let bytes = read_file(&args.file)?;
-    let model = args.model.as_deref().map(ModelDir::read).transpose()?;
+    let model = args.model.as_deref().map(model_dir::read).transpose()?;
     let encoder = model.as_ref().map(|dir| dir.encoder(args.max_length, Truncated::Keep)).transpose()?;
     let needs = needs(&name, &bytes);
     let mut rejections = Vec::new();

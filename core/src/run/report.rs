@@ -128,6 +128,16 @@ fn escape(text: &str) -> String {
     out
 }
 
+/// A time as people read it: `4s`, `3m05s`, `2h00m`.
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
+        (hours, minutes, _) => format!("{hours}h{minutes:02}m"),
+    }
+}
+
 /// A number as people read it: four significant digits.
 fn number(value: f64) -> String {
     if !value.is_finite() {
@@ -174,10 +184,7 @@ fn tiles(metrics: &[Value]) -> String {
     }
     let time: f64 = metrics.iter().filter_map(|line| line["step_time"].as_f64()).sum();
     if time > 0.0 {
-        tiles.push((
-            "time in steps".into(),
-            crate::progress::duration(std::time::Duration::from_secs_f64(time)),
-        ));
+        tiles.push(("time in steps".into(), duration(time)));
     }
     let tiles: String = tiles
         .iter()

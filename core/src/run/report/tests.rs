@@ -97,3 +97,8 @@ fn numbers_are_short_and_keep_their_sign() {
     let said: Vec<_> = [0.0, 1.0, -12.345, 0.05, 123456.0, 1e-6, -2.5e9, f64::NAN].map(number).into();
     assert_eq!(said, ["0", "1", "−12.35", "0.05", "123456", "1e−6", "−2.5e9", "not finite"]);
 }
+
+#[test]
+fn durations_are_short() {
+    assert_eq!([0.4, 59.0, 60.0, 7205.0].map(duration), ["0s", "59s", "1m00s", "2h00m"]);
+}

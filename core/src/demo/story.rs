@@ -1,0 +1,474 @@
+//! The demo under way: stage after stage, an event at a time, in a store from which it can go on.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Accuracy, Demo, DemoConfig, SLOTS, Stage};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
+use crate::model::Model;
+use crate::ops::Names;
+use crate::platform::now;
+use crate::rollout::{Prompt, Rollout, RolloutConfig, Sampling};
+use crate::run::checkpoints::{self, Point};
+use crate::run::files::sha256;
+use crate::run::{self, Event, ModelFiles, Run, Setup, Store, report, settings};
+use crate::task::{Problem, Task};
+use crate::train::checkpoint::device_name;
+use crate::train::{Event as Trained, Start, Trainer};
+
+/// The folder of the warm start's model, and of its checkpoint until it is over.
+const WARM_START: &str = "warm-start";
+/// The demonstrations.
+const LOGS: &str = "logs.jsonl";
+/// What came of the stages.
+const STAGES: &str = "stages.json";
+
+/// Something that happened; the files that belong to it are written.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum DemoEvent {
+    /// A stage begins, or goes on.
+    Stage {
+        /// Which.
+        stage: Stage,
+        /// Optimizer steps that were done before.
+        done: u64,
+        /// All of its optimizer steps.
+        steps: u64,
+    },
+    /// The accuracy after an optimizer step of TBRM; comes after the step's evaluation.
+    Accuracy {
+        /// The stage.
+        stage: Stage,
+        /// Optimizer steps of the stage.
+        step: u64,
+        /// What was measured.
+        #[serde(flatten)]
+        accuracy: Accuracy,
+    },
+    /// A stage is over.
+    Trained {
+        /// Which.
+        stage: Stage,
+        /// What came of it.
+        #[serde(flatten)]
+        accuracy: Accuracy,
+        /// Seconds of training.
+        seconds: f64,
+    },
+    /// The story is over, or was asked to stop: the last event.
+    Done {
+        /// Whether it was told to its end.
+        complete: bool,
+    },
+    /// The training of a stage said so. The samples among them are logged completions of held-out problems; the last
+    /// event of a stage's training is [`DemoEvent::Trained`].
+    #[serde(untagged)]
+    Train {
+        /// Which.
+        stage: Stage,
+        /// What it said.
+        #[serde(flatten)]
+        event: Event,
+    },
+}
+
+/// What came of a stage, as far as it went: an entry of `stages.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Which.
+    pub stage: Stage,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// The accuracy after it; none before it is over.
+    pub accuracy: Option<Accuracy>,
+}
+
+/// A stage under way. The run in the store is TBRM's: the warm start is what it is given, as `train` is given a model.
+enum Training<S> {
+    WarmStart(Box<Trainer>),
+    Tbrm(Box<Run<Rc<S>>>),
+}
+
+/// The story under way in `S`.
+pub struct DemoRun<S> {
+    gpu: Gpu,
+    store: Rc<S>,
+    demo: Demo,
+    files: ModelFiles,
+    settings: Value,
+    variants: Option<Names>,
+    model: Model,
+    rollout: Rollout,
+    training: Option<Training<S>>,
+    outcomes: Vec<Outcome>,
+    events: VecDeque<DemoEvent>,
+    stopping: bool,
+    ended: bool,
+}
+
+impl<S: Store> DemoRun<S> {
+    /// Begins the story in an empty store, with these kernels, or the table's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`]; those of [`Trainer`] and [`Rollout`].
+    pub async fn start(gpu: &Gpu, store: S, demo: Demo, variants: Option<Names>) -> Result<DemoRun<S>> {
+        let settings = json!({
+            "objective": demo.config.tbrm.objective,
+            "task": demo.task.description(),
+            "demo": demo.config,
+            "variants": variants,
+            "adapter": gpu.info().name,
+            "driver": device_name(gpu),
+            "tbrm_version": env!("CARGO_PKG_VERSION"),
+        });
+        let logs: String = demo.logs.iter().map(|shown| shown.to_json() + "\n").collect();
+        store.write(LOGS, logs.as_bytes()).await?;
+        store.write(STAGES, b"[]").await?;
+        store.write(settings::CONFIG, format!("{settings:#}\n").as_bytes()).await?;
+        let model = demo.fresh_model(gpu)?;
+        DemoRun::open(gpu, Rc::new(store), demo, settings, model, Vec::new(), None).await
+    }
+
+    /// Goes on with the story in `store`; `None` where it was told to its end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`] when there is no story, or it is damaged; else as [`DemoRun::start`].
+    pub async fn resume(gpu: &Gpu, store: S) -> Result<Option<DemoRun<S>>> {
+        let Some((config, settings)) = saved(&store).await? else {
+            let what = format!("{}: there is no demo to resume", store.place(settings::CONFIG));
+            return Err(Error::new(ErrorKind::Checkpoint, what, "start one"));
+        };
+        let outcomes = outcomes(&store).await?;
+        let demo = Demo::new(config)?;
+        let positions = demo.model.max_position_embeddings;
+        let over = |stage| outcomes.iter().any(|o| o.stage == stage && o.accuracy.is_some());
+        if over(Stage::Tbrm) {
+            return Ok(None);
+        }
+        let point = match over(Stage::WarmStart) {
+            true => Point::newest(&store).await?,
+            false => Point::read(&store, WARM_START).await?,
+        };
+        let model = match &point {
+            Some(point) => point.weights.load(gpu, &demo.model, positions)?,
+            None if over(Stage::WarmStart) => {
+                checkpoints::weights(&store, WARM_START).await?.load(gpu, &demo.model, positions)?
+            }
+            None => demo.fresh_model(gpu)?,
+        };
+        DemoRun::open(gpu, Rc::new(store), demo, settings, model, outcomes, point).await.map(Some)
+    }
+
+    async fn open(
+        gpu: &Gpu,
+        store: Rc<S>,
+        demo: Demo,
+        settings: Value,
+        model: Model,
+        outcomes: Vec<Outcome>,
+        point: Option<Point>,
+    ) -> Result<DemoRun<S>> {
+        // Another device may not have the kernels of the one where the story began.
+        let here = settings["driver"] == device_name(gpu);
+        let variants: Option<Names> =
+            here.then(|| serde_json::from_value(settings["variants"].clone()).ok().flatten()).flatten();
+        let rollout = Rollout::with_variants(gpu, &model, demo.rollout_config(), variants.as_ref())?;
+        let mut files = ModelFiles::fresh(WARM_START, demo.model.clone(), demo.tokenizer.clone());
+        files.name = store.place(WARM_START);
+        let mut story = DemoRun {
+            gpu: gpu.clone(),
+            store,
+            demo,
+            files,
+            settings,
+            variants,
+            model,
+            rollout,
+            training: None,
+            outcomes,
+            events: VecDeque::new(),
+            stopping: false,
+            ended: false,
+        };
+        story.begin(point).await?;
+        Ok(story)
+    }
+
+    /// Begins the stage that is not over yet, or goes on with it after `point`.
+    async fn begin(&mut self, point: Option<Point>) -> Result<()> {
+        let Demo { config, data, eval, .. } = &self.demo;
+        let over = self.outcomes.iter().filter(|outcome| outcome.accuracy.is_some()).count();
+        let stage = Stage::ALL[over];
+        if self.outcomes.len() == over {
+            self.outcomes.push(Outcome { stage, seconds: 0.0, accuracy: None });
+        }
+        let done = point.as_ref().map_or(0, |point| point.state.step);
+        self.events.push_back(DemoEvent::Stage { stage, done, steps: config.of(stage).steps });
+        self.training = Some(match stage {
+            Stage::WarmStart => {
+                let start = Start {
+                    model: self.model.clone(),
+                    data: data.clone(),
+                    eval: Vec::new(),
+                    key: String::new(),
+                    reference: None,
+                    variants: self.variants.clone(),
+                    resume: point.map(|point| (point.state, point.optimizer)),
+                };
+                Training::WarmStart(Box::new(Trainer::new(&self.gpu, config.of(stage), start)?))
+            }
+            Stage::Tbrm => {
+                let warm = format!("{WARM_START}/{}", run::files::WEIGHTS);
+                let weights = self.store.read(&warm).await?.unwrap_or_default();
+                let setup = Setup {
+                    model: self.files.clone(),
+                    data: data.clone(),
+                    eval: eval.clone(),
+                    config: config.of(stage).clone(),
+                    settings: self.settings.clone(),
+                    rejected: None,
+                    keep: 1,
+                    // The data is drawn from the settings, which are the store's own.
+                    key: sha256([weights.as_slice()]),
+                };
+                let (store, model) = (self.store.clone(), self.model.clone());
+                let run = Run::open(&self.gpu, store, setup, model, self.variants.clone(), point).await?;
+                Training::Tbrm(Box::new(run))
+            }
+        });
+        Ok(())
+    }
+
+    /// Does the next piece of work; `None` after [`DemoEvent::Done`]. What belongs to the event is written.
+    ///
+    /// # Errors
+    /// As [`DemoRun::start`]; the story is then over.
+    pub async fn next(&mut self) -> Result<Option<DemoEvent>> {
+        while self.events.is_empty() && !self.ended {
+            let work = match self.training.take() {
+                Some(Training::WarmStart(trainer)) => self.warm_start(trainer).await,
+                Some(Training::Tbrm(run)) => self.tbrm(run).await,
+                None if self.stopping => {
+                    self.end(false);
+                    Ok(())
+                }
+                None => self.begin(None).await,
+            };
+            self.ended |= work.is_err();
+            work?;
+        }
+        Ok(self.events.pop_front())
+    }
+
+    async fn warm_start(&mut self, mut trainer: Box<Trainer>) -> Result<()> {
+        let stage = Stage::WarmStart;
+        if self.stopping {
+            trainer.stop();
+        }
+        let began = now();
+        let event = trainer.next().await?;
+        self.count(began);
+        let event = match event {
+            Some(Trained::Step(metrics)) => Event::Step { metrics },
+            Some(Trained::Checkpoint(checkpoint)) => {
+                checkpoints::write(&*self.store, WARM_START, &self.files, &checkpoint).await?;
+                self.save_outcomes().await?;
+                Event::Checkpoint { step: checkpoint.state.step, path: WARM_START.to_owned() }
+            }
+            Some(Trained::Finished { complete: true, .. }) => {
+                self.finish(stage).await?;
+                // The model stays; nothing goes on from here any more.
+                return checkpoints::strip(&*self.store, WARM_START).await;
+            }
+            Some(Trained::Finished { .. }) | None => {
+                self.end(false);
+                return Ok(());
+            }
+            // Of a stage without held-out records nothing else is worth telling.
+            Some(_) => {
+                self.training = Some(Training::WarmStart(trainer));
+                return Ok(());
+            }
+        };
+        self.training = Some(Training::WarmStart(trainer));
+        self.events.push_back(DemoEvent::Train { stage, event });
+        Ok(())
+    }
+
+    async fn tbrm(&mut self, mut run: Box<Run<Rc<S>>>) -> Result<()> {
+        let stage = Stage::Tbrm;
+        if self.stopping {
+            run.stop();
+        }
+        let began = now();
+        let event = run.next().await?;
+        self.count(began);
+        let Some(event) = event else {
+            self.end(false);
+            return Ok(());
+        };
+        match &event {
+            Event::Evaluated(evaluation) => {
+                let step = evaluation.step;
+                self.events.push_back(DemoEvent::Train { stage, event });
+                let accuracy = self.demo.accuracy(&mut self.rollout).await?;
+                run.add(&json!({"eval/accuracy": accuracy.mean}))?;
+                self.events.push_back(DemoEvent::Accuracy { stage, step, accuracy });
+            }
+            Event::Finished { complete, .. } => {
+                let complete = *complete;
+                if complete {
+                    self.finish(stage).await?;
+                }
+                run.report(&self.rows()).await?;
+                self.end(complete);
+                return Ok(());
+            }
+            Event::Checkpoint { .. } => {
+                self.save_outcomes().await?;
+                self.events.push_back(DemoEvent::Train { stage, event });
+            }
+            _ => self.events.push_back(DemoEvent::Train { stage, event }),
+        }
+        self.training = Some(Training::Tbrm(run));
+        Ok(())
+    }
+
+    /// Measures what came of a stage.
+    async fn finish(&mut self, stage: Stage) -> Result<()> {
+        let accuracy = self.demo.accuracy(&mut self.rollout).await?;
+        let outcome = self.outcome();
+        outcome.accuracy = Some(accuracy);
+        let seconds = outcome.seconds;
+        self.save_outcomes().await?;
+        self.events.push_back(DemoEvent::Trained { stage, accuracy, seconds });
+        Ok(())
+    }
+
+    fn end(&mut self, complete: bool) {
+        self.ended = true;
+        self.events.push_back(DemoEvent::Done { complete });
+    }
+
+    /// Adds the time since `began` to the stage's.
+    fn count(&mut self, began: f64) {
+        self.outcome().seconds += now() - began;
+    }
+
+    fn outcome(&mut self) -> &mut Outcome {
+        self.outcomes.last_mut().expect("a stage has begun")
+    }
+
+    async fn save_outcomes(&self) -> Result<()> {
+        self.store.write(STAGES, format!("{:#}\n", json!(self.outcomes)).as_bytes()).await
+    }
+
+    /// The report's table.
+    fn rows(&self) -> Vec<report::Stage> {
+        let row = |outcome: &Outcome| {
+            let Accuracy { mean, stderr } = outcome.accuracy?;
+            Some(report::Stage { name: outcome.stage.description().to_owned(), accuracy: mean, stderr })
+        };
+        self.outcomes.iter().filter_map(row).collect()
+    }
+
+    /// Asks the story to end: the next events are what is on its way, a checkpoint and [`DemoEvent::Done`].
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// What the story is told with.
+    pub fn demo(&self) -> &Demo {
+        &self.demo
+    }
+
+    /// What came of the stages so far.
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
+    /// The model's files, without weights.
+    pub fn files(&self) -> &ModelFiles {
+        &self.files
+    }
+
+    /// The model as it stands.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Where the files are.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+}
+
+/// The settings of the demo in `store`, and its config.json, where there is one.
+///
+/// # Errors
+/// [`ErrorKind::Checkpoint`] when it is another run's, or damaged; [`ErrorKind::Store`].
+pub async fn saved(store: &impl Store) -> Result<Option<(DemoConfig, Value)>> {
+    let Some(settings) = settings::saved(store).await? else { return Ok(None) };
+    let config = serde_json::from_value(settings["demo"].clone()).map_err(|error| {
+        let what = format!("{} is not that of a demo: {error}", store.place(settings::CONFIG));
+        Error::new(ErrorKind::Checkpoint, what, "resume it as what it is, or start again")
+    })?;
+    Ok(Some((config, settings)))
+}
+
+/// What came of the stages of the demo in `store`.
+///
+/// # Errors
+/// [`ErrorKind::Checkpoint`] when the file is damaged; [`ErrorKind::Store`].
+pub async fn outcomes(store: &impl Store) -> Result<Vec<Outcome>> {
+    let bytes = store.read(STAGES).await?.unwrap_or_else(|| b"[]".to_vec());
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let what = format!("{} is damaged: {error}", store.place(STAGES));
+        Error::new(ErrorKind::Checkpoint, what, "restore it, or start again")
+    })
+}
+
+impl Demo {
+    pub(super) fn rollout_config(&self) -> RolloutConfig {
+        RolloutConfig {
+            slots: SLOTS,
+            capacity: self.model.max_position_embeddings,
+            sampling: Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: self.config.seed },
+            stops: self.model.eos_token_id.clone(),
+        }
+    }
+
+    /// Samples at temperature 1, the policy that TBRM trains, and asks the verifier.
+    async fn accuracy(&self, rollout: &mut Rollout) -> Result<Accuracy> {
+        let DemoConfig { samples, digits, .. } = self.config;
+        let mut prompts = Vec::with_capacity(self.split.held_out.len() * samples);
+        for problem in &self.split.held_out {
+            let tokens = self.tokenizer.encode_prompt(&problem.prompt)?;
+            for _ in 0..samples {
+                let stream = prompts.len() as u32;
+                // The digits and the end token.
+                prompts.push(Prompt { tokens: tokens.clone(), stream, max_new: digits + 1 });
+            }
+        }
+        let completions = rollout.generate(&prompts, |_| {}).await?;
+        let mut shares = Vec::with_capacity(self.split.held_out.len());
+        for (problem, completions) in self.split.held_out.iter().zip(completions.chunks(samples)) {
+            let mut right = 0.0;
+            for completion in completions.iter().filter(|completion| completion.finished) {
+                right += self.reward(problem, &completion.tokens)?;
+            }
+            shares.push(right / samples as f64);
+        }
+        Ok(Accuracy::new(&shares))
+    }
+
+    fn reward(&self, problem: &Problem, tokens: &[u32]) -> Result<f64> {
+        let text = self.tokenizer.decode(tokens, false)?;
+        Ok(self.task.reward(problem, &text))
+    }
+}

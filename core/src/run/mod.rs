@@ -1,0 +1,43 @@
+//! A run: what it is made of, what it leaves behind, and how it goes on; apart from where its files lie, which is a
+//! [`Store`]'s business. Both front ends are this and a screen.
+//!
+//! ```text
+//! config.json               every setting, the seed, the adapter and driver, versions, hashes of model and data
+//! metrics.jsonl             one object per optimizer step
+//! completions/              step_000100.jsonl: samples, token by token
+//! checkpoints/              step_000100/: a model directory plus optimizer.safetensors and state.json, written last
+//! reference.safetensors     the reference log-probs of every record
+//! rejected.jsonl            lines that were set aside
+//! model/                    the final model directory
+//! report.html               curves, settings, samples
+//! inputs/                   where a run is started from bytes: the model's files and the data, so that it can go on
+//! ```
+
+pub(crate) mod checkpoints;
+mod dataset;
+mod event;
+pub mod files;
+mod given;
+mod lines;
+mod options;
+mod plan;
+mod recorder;
+pub mod report;
+mod session;
+pub mod settings;
+pub mod store;
+#[cfg(test)]
+mod tests;
+
+pub use checkpoints::Point;
+pub use dataset::Dataset;
+pub use event::Event;
+pub use files::{ModelFiles, Weights};
+pub use given::Given;
+pub use options::{Kind, Options, SETTINGS, Setting};
+pub use plan::{Forecast, Inputs, Plan};
+pub use session::{Run, Setup};
+pub use store::{MemoryStore, Store};
+
+/// A file's name and its bytes.
+pub type File = (String, Vec<u8>);

@@ -1,0 +1,342 @@
+//! A run under way: the trainer's events, with what belongs to each written into the store first.
+
+use serde_json::{Value, json};
+
+use super::checkpoints::{Point, REFERENCE};
+use super::event::Event;
+use super::files::{ModelFiles, WEIGHTS, Weights};
+use super::given::Given;
+use super::options::Options;
+use super::plan::{Inputs, Plan};
+use super::recorder::{MODEL, Recorder};
+use super::report::Stage;
+use super::settings::{CONFIG, config_json, reference_key, same_run, saved};
+use super::store::Store;
+use crate::data::record::Rejection;
+use crate::data::trajectory::Trajectory;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Gpu, Profile};
+use crate::model::Model;
+use crate::ops::Names;
+use crate::train::checkpoint::device_name;
+use crate::train::tune::Tuned;
+use crate::train::{Event as Trained, Reference, Start, TrainConfig, Trainer};
+
+/// A run whose inputs are known to be good, and its config.json.
+pub struct Setup {
+    /// The files of the model.
+    pub model: ModelFiles,
+    /// The logged trajectories.
+    pub data: Vec<Trajectory>,
+    /// Held-out trajectories.
+    pub eval: Vec<Trajectory>,
+    /// The trainer's settings.
+    pub config: TrainConfig,
+    /// What config.json will say.
+    pub settings: Value,
+    /// Lines that were set aside; `None` where they stop a run.
+    pub(crate) rejected: Option<Vec<Rejection>>,
+    /// Checkpoints to keep besides the best.
+    pub(crate) keep: usize,
+    /// Marks the reference's log-probs.
+    pub(crate) key: String,
+}
+
+impl Setup {
+    /// The setup of `plan` for a model whose weights have this hash.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where a number is not finite.
+    pub fn new(gpu: &Gpu, plan: Plan, model_sha256: &str) -> Result<Setup> {
+        let settings = config_json(&plan, gpu, model_sha256)?;
+        let key = reference_key(&plan.inputs, &plan.config, model_sha256);
+        let Plan { inputs: Inputs { model, data, eval }, options, config, .. } = plan;
+        let rejected = data.rejected.into_iter().chain(eval.rejected).collect();
+        Ok(Setup {
+            model,
+            data: data.trajectories,
+            eval: eval.trajectories,
+            config,
+            settings,
+            rejected: options.skip_invalid.unwrap_or_default().then_some(rejected),
+            keep: options.keep(),
+            key,
+        })
+    }
+
+    /// Where the run in `store` goes on: its newest checkpoint, if any.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`] when a run with other settings lies there, or its checkpoint is damaged.
+    pub async fn point(&self, store: &impl Store) -> Result<Option<Point>> {
+        if let Some(saved) = saved(store).await? {
+            same_run(&saved, &self.settings)?;
+        }
+        Point::newest(store).await
+    }
+
+    /// Whether nothing is left to do after `point`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`].
+    pub async fn is_finished(&self, store: &impl Store, point: &Point) -> Result<bool> {
+        let done = point.state.step >= self.config.steps;
+        Ok(done && store.list(MODEL).await?.iter().any(|name| name == WEIGHTS))
+    }
+}
+
+/// A run under way in `S`.
+pub struct Run<S> {
+    store: S,
+    trainer: Trainer,
+    recorder: Recorder,
+    notes: Vec<String>,
+    metrics: Option<Value>,
+}
+
+impl<S: Store> Run<S> {
+    /// Starts a run in an empty store from the bytes of its files, which are kept there under `inputs/`. Kernels
+    /// are those that were `tuned` for the device before, or are now.
+    ///
+    /// # Errors
+    /// Those of reading and planning, before anything is written; [`ErrorKind::Store`]; as [`Trainer::new`].
+    pub async fn start(
+        gpu: &Gpu,
+        store: S,
+        given: Given,
+        options: &Options,
+        tuned: &mut Tuned,
+    ) -> Result<Run<S>> {
+        let plan = planned(gpu, &given, options)?;
+        given.save(&store).await?;
+        let weights = Weights::take(&given.name, given.model)?;
+        let model = plan.load(gpu, &weights)?;
+        let setup = Setup::new(gpu, plan, &weights.sha256())?;
+        drop(weights);
+        let variants = tuned.variants(gpu, &setup.config, &model, &setup.data).await?;
+        Run::open(gpu, store, setup, model, Some(variants), None).await
+    }
+
+    /// Goes on with the run in `store` from its newest checkpoint, or from the beginning; `None` where it is finished.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`] when there is no run, or it is damaged; else as [`Run::start`].
+    pub async fn resume(gpu: &Gpu, store: S, tuned: &mut Tuned) -> Result<Option<Run<S>>> {
+        let config = saved(&store).await?.ok_or_else(|| {
+            let what = format!("{}: there is no run to resume", store.place(CONFIG));
+            Error::new(ErrorKind::Checkpoint, what, "start one")
+        })?;
+        let given = Given::load(&store, &config).await?;
+        let plan = planned(gpu, &given, &Options::of_config(&config)?)?;
+        let weights = Weights::take(&given.name, given.model)?;
+        let shape = plan.inputs.model.config.clone();
+        let positions = plan.inputs.longest();
+        let setup = Setup::new(gpu, plan, &weights.sha256())?;
+        let point = setup.point(&store).await?;
+        let model = match &point {
+            Some(point) if setup.is_finished(&store, point).await? => return Ok(None),
+            Some(point) => point.weights.load(gpu, &shape, positions)?,
+            None => weights.load(gpu, &shape, positions)?,
+        };
+        drop(weights);
+        let variants = match &point {
+            Some(point) if point.state.device == device_name(gpu) => None,
+            _ => Some(tuned.variants(gpu, &setup.config, &model, &setup.data).await?),
+        };
+        Run::open(gpu, store, setup, model, variants, point).await.map(Some)
+    }
+
+    /// Opens a run whose model is on the device: its own, with the weights of `point` where there is one. Writes what
+    /// it is made of. `variants` are the kernels to use; after a `point` of this device its own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`] where the run's reference is missing; [`ErrorKind::Store`]; as [`Trainer::new`].
+    pub async fn open(
+        gpu: &Gpu,
+        store: S,
+        setup: Setup,
+        model: Model,
+        variants: Option<Names>,
+        point: Option<Point>,
+    ) -> Result<Run<S>> {
+        let Setup { model: files, data, eval, config, settings, rejected, keep, key } = setup;
+        let mut notes = Vec::new();
+        if let Some(rejected) = rejected {
+            let lines: String = rejected.iter().map(|rejection| format!("{}\n", json!(rejection))).collect();
+            store.write("rejected.jsonl", lines.as_bytes()).await?;
+            if !rejected.is_empty() {
+                let file = store.place("rejected.jsonl");
+                notes.push(format!("{} invalid lines were set aside in {file}", rejected.len()));
+            }
+        }
+        store.write(CONFIG, format!("{settings:#}\n").as_bytes()).await?;
+        let reference = reference(&store, &config, &key, point.as_ref()).await?;
+        let done = point.as_ref().map(|point| point.state.clone());
+        let resume = point.map(|point| (point.state, point.optimizer));
+        let start = Start { model, data, eval, key, reference, variants, resume };
+        let trainer = Trainer::new(gpu, &config, start)?;
+        if let Some(state) = &done {
+            let device = device_name(gpu);
+            // A resumed run has the same bits only on the same device and kernels.
+            if state.device != device {
+                notes.push(format!(
+                    "the run began on {}, and goes on on {device}: its bits may differ",
+                    state.device
+                ));
+            } else if state.variants != trainer.variants() {
+                notes.push("the run began with other kernels: its bits may differ".to_owned());
+            }
+        }
+        let done = done.map(|state| state.step);
+        let recorder = Recorder::new(&store, files, settings, &config, keep, done).await?;
+        Ok(Run { store, trainer, recorder, notes, metrics: None })
+    }
+
+    /// Does the next piece of work; `None` after [`Event::Finished`]. What belongs to the event is written.
+    ///
+    /// # Errors
+    /// As [`Trainer::next`]: the report then shows how it came to that. [`ErrorKind::Store`].
+    pub async fn next(&mut self) -> Result<Option<Event>> {
+        loop {
+            let trained = match self.trainer.next().await {
+                Ok(Some(trained)) => trained,
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    // The error that ended the run is the one to tell, whatever becomes of the report.
+                    let _ = self.report(&[]).await;
+                    return Err(error);
+                }
+            };
+            if let Some(event) = self.record(trained).await? {
+                return Ok(Some(event));
+            }
+        }
+    }
+
+    async fn record(&mut self, trained: Trained) -> Result<Option<Event>> {
+        let (store, recorder) = (&self.store, &mut self.recorder);
+        Ok(Some(match trained {
+            Trained::Scoring { done, total } => Event::Scoring { done, total },
+            Trained::Reference(bytes) => {
+                // A later one, of a reset, is in the checkpoints: a run that starts over needs the first.
+                if self.trainer.steps_done() == 0 {
+                    store.write(REFERENCE, &bytes).await?;
+                }
+                return Ok(None);
+            }
+            Trained::Step(metrics) => {
+                recorder.step(store, &metrics).await?;
+                Event::Step { metrics }
+            }
+            Trained::Evaluated(evaluation) => {
+                recorder.evaluated(&evaluation)?;
+                Event::Evaluated(evaluation)
+            }
+            Trained::Samples { step, samples } => {
+                let samples = recorder.samples(store, step, &samples).await?;
+                Event::Samples { step, samples }
+            }
+            Trained::Checkpoint(checkpoint) => {
+                let step = checkpoint.state.step;
+                let path = recorder.checkpoint(store, *checkpoint).await?;
+                Event::Checkpoint { step, path }
+            }
+            Trained::Finished { step, complete } => {
+                self.report(&[]).await?;
+                Event::Finished { step, complete }
+            }
+        }))
+    }
+
+    /// Adds `eval/` values to the line of the step that was evaluated last.
+    pub(crate) fn add(&mut self, values: &Value) -> Result<()> {
+        self.recorder.evaluated(values)
+    }
+
+    /// Writes the report, with the accuracy after `stages`.
+    pub(crate) async fn report(&mut self, stages: &[Stage]) -> Result<()> {
+        self.metrics = self.recorder.report(&self.store, stages).await?;
+        Ok(())
+    }
+
+    /// Asks the run to end: the next events are what is on its way, a checkpoint and [`Event::Finished`].
+    pub fn stop(&mut self) {
+        self.trainer.stop();
+    }
+
+    /// What a user should know at the beginning, a line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The line of the last step, once the run is over.
+    pub fn last_metrics(&self) -> Option<&Value> {
+        self.metrics.as_ref()
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &TrainConfig {
+        self.trainer.config()
+    }
+
+    /// Optimizer steps submitted so far.
+    pub fn steps_done(&self) -> u64 {
+        self.trainer.steps_done()
+    }
+
+    /// The model's files, as given.
+    pub fn files(&self) -> &ModelFiles {
+        self.recorder.model()
+    }
+
+    /// The model as it stands.
+    pub fn model(&self) -> &Model {
+        self.trainer.model()
+    }
+
+    /// Where the files are.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// As [`Trainer::start_profile`].
+    pub fn start_profile(&mut self) {
+        self.trainer.start_profile();
+    }
+
+    /// As [`Trainer::take_profile`].
+    pub fn take_profile(&mut self) -> Option<Profile> {
+        self.trainer.take_profile()
+    }
+}
+
+fn planned(gpu: &Gpu, given: &Given, options: &Options) -> Result<Plan> {
+    let model = ModelFiles::parse(&given.name, &given.model)?;
+    let inputs = Inputs::read(model, &given.data, &given.eval, options)?;
+    Plan::new(gpu, inputs, options.clone(), None)
+}
+
+/// The reference's log-probs, where this run has computed them before.
+async fn reference(
+    store: &impl Store,
+    config: &TrainConfig,
+    key: &str,
+    point: Option<&Point>,
+) -> Result<Option<Reference>> {
+    let moved =
+        point.and_then(|point| Some((format!("{}/{REFERENCE}", point.path), point.reference.clone()?)));
+    let (path, bytes) = match moved {
+        Some((path, bytes)) => (path, Some(bytes)),
+        None => (REFERENCE.to_owned(), store.read(REFERENCE).await?),
+    };
+    let found = match bytes {
+        Some(bytes) => Reference::from_bytes(&bytes, key)?,
+        None => None,
+    };
+    if found.is_none() && point.is_some() && config.objective.needs_reference() {
+        // The weights at hand are no longer the reference's.
+        let what = format!("{} is missing, or of another model or other data", store.place(&path));
+        return Err(Error::new(ErrorKind::Checkpoint, what, "restore it, or start again"));
+    }
+    Ok(found)
+}

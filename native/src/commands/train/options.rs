@@ -1,0 +1,35 @@
+//! The command line's options as the core's settings.
+
+use tbrm_core::run::Options;
+
+use crate::args::{Common, TrainArgs};
+
+/// What the command line asks for; `None` for what fits the data.
+pub(super) fn options(args: &TrainArgs, common: &Common) -> Options {
+    let (objective, optimizer) = (&args.objective, &args.optimizer);
+    let count = |n: Option<usize>| n.map(|n| n as u64);
+    Options {
+        objective: Some(objective.objective.into()),
+        beta: Some(objective.beta),
+        learning_rate: optimizer.lr,
+        schedule: Some(optimizer.schedule.into()),
+        warmup: Some(optimizer.warmup as u64),
+        steps: count(optimizer.steps),
+        epochs: count(optimizer.epochs),
+        batch: optimizer.batch,
+        shuffle: Some(!optimizer.no_shuffle),
+        seed: Some(common.seed),
+        grad_clip: Some(optimizer.grad_clip),
+        weight_decay: Some(optimizer.weight_decay),
+        logit_scale: Some(objective.logit_scale),
+        calibrate: Some(objective.calibrate.into()),
+        reference_reset: count(objective.reference_reset),
+        micro_batch_tokens: optimizer.micro_batch_tokens,
+        checkpoint_every: count(args.output.checkpoint_every),
+        eval_every: count(args.eval.eval_every),
+        max_length: args.records.max_length,
+        truncated: Some(objective.truncated.into()),
+        skip_invalid: Some(args.records.skip_invalid),
+        keep: Some(args.output.keep),
+    }
+}

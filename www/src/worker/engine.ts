@@ -1,0 +1,112 @@
+// The only file that knows the wasm module: its API, typed, and how it is loaded.
+
+import { faultOf } from "../errors";
+import type {
+  Answer,
+  BenchReport,
+  DeviceInfo,
+  Estimate,
+  Fault,
+  Feedback,
+  LogsReport,
+  PresetInfo,
+  RunEvent,
+  Sampling,
+  Setting,
+} from "../protocol";
+
+export type ModelSource =
+  | { kind: "demo" }
+  | { kind: "preset"; preset: string }
+  | { kind: "files"; files: Record<string, Uint8Array> };
+
+export interface DataFile {
+  name: string;
+  bytes: Uint8Array;
+}
+
+export interface RunSpec {
+  model: ModelSource;
+  data?: DataFile[];
+  eval?: DataFile[];
+  settings: Record<string, unknown>;
+}
+
+/** One run's folder. Paths have `/` between names. */
+export interface Store {
+  read(path: string): Promise<Uint8Array | undefined>;
+  /** The whole file or, whatever happens, what was there before. */
+  write(path: string, bytes: Uint8Array): Promise<void>;
+  append(path: string, bytes: Uint8Array): Promise<void>;
+  /** Names in a folder; none where it is missing. */
+  list(dir: string): Promise<string[]>;
+  /** A file, or a folder with all in it. */
+  remove(path: string): Promise<void>;
+}
+
+export interface Gpu {
+  info(): DeviceInfo;
+  destroy(): void;
+}
+
+export interface Session {
+  next(): Promise<RunEvent | undefined>;
+  stop(): void;
+  free(): void;
+}
+
+export interface Chat {
+  reply(prompt: Feedback["prompt"], sampling: Sampling, ontoken: (text: string) => void): Promise<Answer>;
+  free(): void;
+}
+
+export interface Engine {
+  open_gpu(onfault: (fault: Fault) => void): Promise<Gpu>;
+  bench(
+    gpu: Gpu,
+    preset: string,
+    steps: number,
+    objective: string,
+    onstep: (done: number, total: number) => void,
+  ): Promise<BenchReport>;
+  presets(): PresetInfo[];
+  settings(): Setting[];
+  estimate(gpu: Gpu, spec: RunSpec): Promise<Estimate>;
+  check_logs(name: string, bytes: Uint8Array): LogsReport;
+  Session: {
+    start(gpu: Gpu, store: Store, spec: RunSpec): Promise<Session>;
+    resume(gpu: Gpu, store: Store): Promise<Session>;
+  };
+  Chat: { open(gpu: Gpu, model: ModelSource): Promise<Chat> };
+}
+
+/** What wasm-bindgen makes: the API, and the function that fetches the wasm. */
+interface Module extends Engine {
+  default(): Promise<unknown>;
+}
+
+// A glob, so that the page builds, and says what is missing, where nobody has built the wasm.
+const built = import.meta.glob<Module>("../wasm/tbrm.js");
+
+export async function loadEngine(): Promise<Engine> {
+  const load = built["../wasm/tbrm.js"];
+  if (!load) {
+    throw {
+      kind: "build",
+      what: "this page was built without its engine",
+      help: "build it with `make web`, which makes the wasm first",
+    } satisfies Fault;
+  }
+  try {
+    const engine = await load();
+    await engine.default();
+    return engine;
+  } catch (error) {
+    const { what } = faultOf(error);
+    throw {
+      kind: "load",
+      what: `the engine could not be loaded: ${what}`,
+      help: "check the connection and reload the page; after one full load it works without a network",
+    } satisfies Fault;
+  }
+}

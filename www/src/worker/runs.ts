@@ -1,0 +1,229 @@
+// The runs that this browser keeps: `runs/ID/` holds one as the command lays it out, `runs/ID.json` its name.
+
+import type { Fault, History, RunInfo, Sample } from "../protocol";
+import { columnsOf, linesOf, stagesOf } from "./history";
+import { OpfsStore, type RunFiles } from "./opfs";
+import { ServedRun } from "./served";
+
+const CHANNEL = "tbrm-runs";
+
+interface About {
+  name: string;
+  created: number;
+}
+
+/** The run that lies where the page came from. */
+const SERVED = "served";
+
+const lockName = (run: string) => `tbrm-run-${run}`;
+
+export class Runs {
+  private readonly channel = new BroadcastChannel(CHANNEL);
+
+  private served: ServedRun | undefined;
+
+  private constructor(
+    private readonly root: FileSystemDirectoryHandle,
+    private readonly all: FileSystemDirectoryHandle,
+    private readonly onchange: () => void,
+  ) {
+    this.channel.onmessage = () => onchange();
+  }
+
+  static async open(onchange: () => void): Promise<Runs> {
+    try {
+      const root = await navigator.storage.getDirectory();
+      return new Runs(root, await root.getDirectoryHandle("runs", { create: true }), onchange);
+    } catch (error) {
+      throw {
+        kind: "store",
+        what: `this browser gives the page no storage: ${(error as Error).message}`,
+        help: "leave private browsing, or allow this site to store data, and reload the page",
+      } satisfies Fault;
+    }
+  }
+
+  /** What is kept beside the runs. */
+  desk(): OpfsStore {
+    return new OpfsStore(this.root, "");
+  }
+
+  async create(name: string): Promise<string> {
+    const created = Date.now();
+    const id = `${created.toString(36)}-${crypto.randomUUID().slice(0, 8)}`;
+    await this.describe(id, { name, created });
+    await this.all.getDirectoryHandle(id, { create: true });
+    return id;
+  }
+
+  async store(run: string): Promise<OpfsStore> {
+    try {
+      return new OpfsStore(await this.all.getDirectoryHandle(run), run);
+    } catch {
+      throw {
+        kind: "store",
+        what: "this run is no longer there",
+        help: "it was deleted in another tab, or the browser evicted it to free space",
+      } satisfies Fault;
+    }
+  }
+
+  /** Shows the run at `url` beside those that are kept. */
+  serve(url: string): void {
+    this.served = new ServedRun(url);
+    this.onchange();
+  }
+
+  /** A run's files, to look at. */
+  async files(run: string): Promise<RunFiles> {
+    return run === SERVED && this.served ? this.served : this.store(run);
+  }
+
+  async list(): Promise<RunInfo[]> {
+    const ids: string[] = [];
+    for await (const handle of this.all.values()) if (handle.kind === "directory") ids.push(handle.name);
+    const { held = [] } = await navigator.locks.query();
+    const busy = new Set(held.map((lock) => lock.name));
+    const infos = await Promise.all(
+      ids.map(async (id) => ({
+        ...(await infoOf(await this.store(id))),
+        ...(await this.about(id)),
+        id,
+        busy: busy.has(lockName(id)),
+        served: false,
+      })),
+    );
+    infos.sort((a, b) => b.created - a.created);
+    if (!this.served) return infos;
+    const info = await infoOf(this.served);
+    const about = { id: SERVED, name: "Served run", created: 0, busy: false, served: true };
+    return [{ ...info, ...about, resumable: false }, ...infos];
+  }
+
+  async rename(run: string, name: string): Promise<void> {
+    await this.describe(run, { ...(await this.about(run)), name });
+    this.changed();
+  }
+
+  async remove(run: string): Promise<void> {
+    const release = await this.lock(run);
+    try {
+      await this.erase(run);
+    } finally {
+      release();
+    }
+  }
+
+  /** Removes a run that nobody else can be writing. */
+  async erase(run: string): Promise<void> {
+    const store = new OpfsStore(this.all, "");
+    await store.remove(run);
+    await store.remove(`${run}.json`);
+    this.changed();
+  }
+
+  async history(run: string): Promise<History> {
+    const store = await this.files(run);
+    const [metrics, config, stages] = await Promise.all([
+      text(store, "metrics.jsonl"),
+      json(store, "config.json"),
+      json(store, "stages.json"),
+    ]);
+    const sampled = (await store.list("completions")).map(stepOf).filter((step) => step !== undefined);
+    return {
+      columns: columnsOf(linesOf(metrics ?? "")),
+      sampled: sampled.sort((a, b) => a - b),
+      config: (config ?? {}) as Record<string, unknown>,
+      accuracy: stagesOf(stages),
+    };
+  }
+
+  async samples(run: string, step: number): Promise<Sample[]> {
+    const path = `completions/step_${String(step).padStart(6, "0")}.jsonl`;
+    return linesOf((await text(await this.files(run), path)) ?? "") as unknown as Sample[];
+  }
+
+  /** Makes this tab the only one that writes `run`, until what it returns is called. */
+  lock(run: string): Promise<() => void> {
+    return new Promise((resolve, reject) => {
+      const hold = async (lock: Lock | null) => {
+        if (lock) return new Promise<void>((release) => resolve(release));
+        return reject({
+          kind: "busy",
+          what: "another tab is training this run: here it can only be read",
+          help: "pause or stop it in the other tab, or close that tab",
+        } satisfies Fault);
+      };
+      navigator.locks.request(lockName(run), { ifAvailable: true }, hold).catch(reject);
+    });
+  }
+
+  /** Tells this page and all other tabs. */
+  changed(): void {
+    this.channel.postMessage(null);
+    this.onchange();
+  }
+
+  private async describe(run: string, about: About): Promise<void> {
+    await new OpfsStore(this.all, "").write(`${run}.json`, new TextEncoder().encode(JSON.stringify(about)));
+  }
+
+  private async about(run: string): Promise<About> {
+    const about = (await json(new OpfsStore(this.all, ""), `${run}.json`)) as Partial<About> | undefined;
+    return { name: about?.name ?? run, created: about?.created ?? 0 };
+  }
+}
+
+type Facts = Omit<RunInfo, "id" | "name" | "created" | "busy" | "served">;
+
+async function infoOf(run: RunFiles): Promise<Facts> {
+  const [config, stages, files, last] = await Promise.all([
+    json(run, "config.json") as Promise<Config | undefined>,
+    json(run, "stages.json"),
+    run.walk(),
+    lastLine(run, "metrics.jsonl"),
+  ]);
+  const has = (path: string) => files.some((file) => file.path === path);
+  const saved = files.map((file) => /^checkpoints\/(step_\d+)\/state\.json$/.exec(file.path)?.[1]);
+  const finished = has("model/model.safetensors");
+  const inputs = files.some((file) => file.path.startsWith("inputs/")) || config?.demo !== undefined;
+  return {
+    step: last.step ?? 0,
+    steps: config?.steps ?? config?.demo?.tbrm?.steps ?? 0,
+    saved: Math.max(0, ...saved.map((name) => stepOf(name ?? "") ?? 0)),
+    loss: last.loss ?? null,
+    accuracy: last["eval/accuracy"] ?? stagesOf(stages).at(-1)?.mean ?? null,
+    finished,
+    resumable: !finished && inputs,
+    bytes: files.reduce((sum, file) => sum + file.bytes, 0),
+  };
+}
+
+interface Config {
+  steps?: number;
+  demo?: { tbrm?: { steps?: number } };
+}
+
+/** The number in `step_NNNNNN` or `step_NNNNNN.jsonl`. */
+function stepOf(name: string): number | undefined {
+  const found = /^step_(\d+)(\.jsonl)?$/.exec(name);
+  return found ? Number(found[1]) : undefined;
+}
+
+async function text(store: RunFiles, path: string): Promise<string | undefined> {
+  return store.look(path, (file) => file.text());
+}
+
+async function json(store: RunFiles, path: string): Promise<unknown> {
+  try {
+    return JSON.parse((await text(store, path)) ?? "null") ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The last whole line, without reading what comes before. */
+async function lastLine(store: RunFiles, path: string): Promise<Record<string, number>> {
+  const tail = await store.look(path, (file) => file.slice(Math.max(0, file.size - 8192)).text());
+  return (linesOf(tail ?? "").at(-1) ?? {}) as Record<string, number>;
+}
