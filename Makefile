@@ -2,6 +2,7 @@
 #   make demo     train a small model by TBRM from logs alone, and write its report
 #   make web      build the page and serve it on this machine (PORT=8000)
 #   make test     everything that CI runs
+#   make cases    the kernels' tests in Chromium and Firefox
 #   make bench    tokens/s and memory of an optimizer step
 
 SHELL := bash
@@ -19,7 +20,7 @@ RUN ?= runs/demo
 PRESETS ?= nano tiny
 PORT ?= 8000
 
-.PHONY: demo web test bench setup setup-web setup-browsers page fmt clippy doc unit targets page-check stories
+.PHONY: demo web test bench setup setup-web setup-browsers page fmt clippy doc unit targets page-check stories cases
 
 demo: setup
 	cargo run --release --locked -p tbrm -- demo --out $(RUN) --overwrite
@@ -78,5 +79,9 @@ page-check: targets
 
 stories: page-check setup-browsers
 	@printf '\n== the page in Chromium and Firefox\n'
-	@cargo build --quiet --locked -p tbrm
 	@cd www && npm run --silent stories
+
+# The core's own tests of the GPU, compiled to wasm, in both browsers.
+cases: setup-browsers
+	cargo run --quiet --locked -p tbrm-bundle -- tests
+	cd www && npm run --silent cases

@@ -11,9 +11,10 @@ use tbrm_core::gpu::kernels::rows::{RowsFwd, RowsParams};
 use tbrm_core::gpu::{Arena, Gpu, GpuOptions, Plan, Profile, Recorder, View};
 use tbrm_core::ops::{Ops, Variants};
 use tbrm_core::reference::sample::{hash, uniform};
+use tbrm_testing::{block_on, gpu_test};
 
 fn open(options: &GpuOptions) -> Gpu {
-    pollster::block_on(Gpu::open(options)).unwrap_or_else(|e| panic!("{}; {}", e.what, e.help))
+    block_on(Gpu::open(options)).unwrap_or_else(|e| panic!("{}; {}", e.what, e.help))
 }
 
 fn gpu() -> &'static Gpu {
@@ -26,7 +27,7 @@ fn random(stream: u32, length: usize) -> Vec<f32> {
 }
 
 fn read(gpu: &Gpu, view: &View) -> Vec<u32> {
-    pollster::block_on(gpu.read(view)).expect("the device answers")
+    block_on(gpu.read(view)).expect("the device answers")
 }
 
 fn square(n: usize) -> MatmulParams {
@@ -82,7 +83,7 @@ impl Case {
     }
 }
 
-#[test]
+gpu_test!(a_replay_gives_the_same_bits);
 fn a_replay_gives_the_same_bits() {
     let case = Case::new(gpu());
     let first = case.run(gpu(), None);
@@ -92,7 +93,7 @@ fn a_replay_gives_the_same_bits() {
     assert!(Case::new(gpu()).run(gpu(), None) == first, "another recording of the same case");
 }
 
-#[test]
+gpu_test!(the_parts_of_a_submission_do_not_show);
 fn the_parts_of_a_submission_do_not_show() {
     let case = Case::new(gpu());
     let whole = case.run(gpu(), None);
@@ -101,7 +102,7 @@ fn the_parts_of_a_submission_do_not_show() {
     }
 }
 
-#[test]
+gpu_test!(a_replay_makes_nothing);
 fn a_replay_makes_nothing() {
     // A device of its own: other tests make things meanwhile.
     let gpu = &open(&GpuOptions::default());
@@ -117,7 +118,7 @@ fn a_replay_makes_nothing() {
     assert_eq!(gpu.made().buffers, made.buffers + 1, "reading back makes its staging buffer, and is counted");
 }
 
-#[test]
+gpu_test!(compiled_kernels_go_from_one_device_to_the_next);
 fn compiled_kernels_go_from_one_device_to_the_next() {
     let first = &open(&GpuOptions::default());
     let Some(key) = first.pipeline_cache_key() else {
@@ -142,7 +143,7 @@ fn compiled_kernels_go_from_one_device_to_the_next() {
     }
 }
 
-#[test]
+gpu_test!(without_the_feature_no_compiled_kernels_are_kept);
 fn without_the_feature_no_compiled_kernels_are_kept() {
     let gpu = &open(&GpuOptions { guaranteed_limits: true, ..GpuOptions::default() });
     assert_eq!(gpu.pipeline_cache_key(), None);
@@ -150,9 +151,9 @@ fn without_the_feature_no_compiled_kernels_are_kept() {
     assert_eq!(gpu.kept_pipelines(), None);
 }
 
+gpu_test!(tensors_that_share_memory_keep_apart);
 /// Gathers rows of random tensors into new ones, some read at once and some long after: whatever wrote into a tensor
 /// that was still needed shows as a wrong number in the end.
-#[test]
 fn tensors_that_share_memory_keep_apart() {
     const COLS: usize = 24;
     let draw = |stream: u32, counter: u32, below: usize| hash(3, stream, counter) as usize % below;
@@ -208,8 +209,7 @@ fn tensors_that_share_memory_keep_apart() {
     }
 }
 
-#[test]
-#[should_panic(expected = "mlp_fwd reads `gate_up` before anything wrote it")]
+gpu_test!(reading_what_nothing_wrote_panics, panics = "mlp_fwd reads `gate_up` before anything wrote it");
 fn reading_what_nothing_wrote_panics() {
     let mut rec = Recorder::new("case");
     let (gate_up, act) = (rec.tensor("gate_up", 16), rec.tensor("act", 8));
@@ -217,8 +217,7 @@ fn reading_what_nothing_wrote_panics() {
     ops.run(MlpFwd { p: MlpParams { rows: 1, cols: 8 }, gate_up: &gate_up, act: &act });
 }
 
-#[test]
-#[should_panic(expected = "overlaps another binding")]
+gpu_test!(bindings_of_one_tensor_that_overlap_panic, panics = "overlaps another binding");
 fn bindings_of_one_tensor_that_overlap_panic() {
     let mut rec = Recorder::new("case");
     let tensor = rec.tensor("tensor", 256);
@@ -228,8 +227,7 @@ fn bindings_of_one_tensor_that_overlap_panic() {
     ops.run(MlpFwd { p: MlpParams { rows: 1, cols: 64 }, gate_up: &gate_up, act: &act });
 }
 
-#[test]
-#[should_panic(expected = "overlaps another binding")]
+gpu_test!(bindings_of_one_buffer_that_overlap_panic, panics = "overlaps another binding");
 fn bindings_of_one_buffer_that_overlap_panic() {
     let buffer = gpu().storage("buffer", 256).expect("room");
     let mut rec = Recorder::new("case");
@@ -237,7 +235,7 @@ fn bindings_of_one_buffer_that_overlap_panic() {
     ops.run(MlpFwd { p: MlpParams { rows: 1, cols: 64 }, gate_up: &buffer, act: &buffer.slice(64, 64) });
 }
 
-#[test]
+gpu_test!(ranges_side_by_side_do_not_overlap);
 fn ranges_side_by_side_do_not_overlap() {
     let buffer = gpu().upload("buffer", &random(1, 256)).expect("room");
     let (gate_up, act) = (buffer.slice(0, 128), buffer.slice(128, 64));
@@ -254,7 +252,7 @@ fn ranges_side_by_side_do_not_overlap() {
     assert_eq!(read(gpu(), &buffer.slice(192, 64)), rest);
 }
 
-#[test]
+gpu_test!(a_tensor_above_the_binding_limit_is_refused_by_name);
 fn a_tensor_above_the_binding_limit_is_refused_by_name() {
     let gpu = &open(&GpuOptions { guaranteed_limits: true, ..GpuOptions::default() });
     let limit = gpu.caps().max_binding as usize / 4;
@@ -278,12 +276,12 @@ fn a_tensor_above_the_binding_limit_is_refused_by_name() {
     assert!(error.what.contains("everything"), "{}", error.what);
 }
 
-#[test]
+gpu_test!(a_profile_has_a_span_for_every_dispatch);
 fn a_profile_has_a_span_for_every_dispatch() {
     let case = Case::new(gpu());
     let whole = case.run(gpu(), None);
     let mut profile = Profile::default();
-    let outcome = pollster::block_on(case.plan.profile(gpu(), &mut profile));
+    let outcome = block_on(case.plan.profile(gpu(), &mut profile));
     if !gpu().caps().timestamps {
         assert_eq!(outcome.expect_err("no timestamps").kind, ErrorKind::Device);
         return;
@@ -301,14 +299,14 @@ fn a_profile_has_a_span_for_every_dispatch() {
     assert!((table.iter().map(|row| row.share).sum::<f64>() - 1.0).abs() < 1e-9);
     let words = [0, 1].map(|i| read(gpu(), &case.outs[i]));
     assert!(words == whole, "profiling changes the result");
-    pollster::block_on(case.plan.profile(gpu(), &mut profile)).expect("the device runs it");
+    block_on(case.plan.profile(gpu(), &mut profile)).expect("the device runs it");
     assert_eq!(profile.spans.len(), 2 * names.len());
 }
 
 #[test]
 fn an_unknown_adapter_is_refused_with_the_names_of_the_others() {
     let options = GpuOptions { adapter: Some("no such adapter".into()), ..GpuOptions::default() };
-    let error = pollster::block_on(Gpu::open(&options)).expect_err("there is none");
+    let error = block_on(Gpu::open(&options)).expect_err("there is none");
     assert_eq!(error.kind, ErrorKind::Adapter);
     assert!(error.help.contains(&gpu().info().name), "{}", error.help);
 }

@@ -6,13 +6,14 @@ use tbrm_core::model::ModelConfig;
 use tbrm_core::rollout::{Completion, Progress, Prompt, Rollout, RolloutConfig, Sampling};
 use tbrm_core::train::{Engine, EngineConfig};
 use tbrm_core::{Error, ErrorKind, Gpu, Model};
+use tbrm_testing::{block_on, gpu_test};
 
 const VOCAB: usize = 48;
 const POSITIONS: usize = 64;
 const STOP: u32 = 5;
 
 fn open() -> Gpu {
-    pollster::block_on(Gpu::open(&GpuOptions::default())).unwrap_or_else(|e| panic!("{}; {}", e.what, e.help))
+    block_on(Gpu::open(&GpuOptions::default())).unwrap_or_else(|e| panic!("{}; {}", e.what, e.help))
 }
 
 /// Small, with grouped heads, and with weights so large that its tokens depend on all tokens before.
@@ -50,7 +51,7 @@ fn prompts(count: u32) -> Vec<Prompt> {
 }
 
 fn generate(rollout: &mut Rollout, prompts: &[Prompt]) -> Vec<Completion> {
-    pollster::block_on(rollout.generate(prompts, |_| {})).unwrap_or_else(|e| panic!("{}; {}", e.what, e.help))
+    block_on(rollout.generate(prompts, |_| {})).unwrap_or_else(|e| panic!("{}; {}", e.what, e.help))
 }
 
 fn rollout(gpu: &Gpu, model: &Model, config: RolloutConfig) -> Rollout {
@@ -79,11 +80,11 @@ fn next_logp(engine: &mut Engine, before: &[u32]) -> Vec<f64> {
         })
         .collect();
     let all: Vec<&Trajectory> = trajectories.iter().collect();
-    let scored = pollster::block_on(engine.score(&all, |_| {})).expect("the device runs it");
+    let scored = block_on(engine.score(&all, |_| {})).expect("the device runs it");
     scored.iter().map(|scored| f64::from(scored.logp[0])).collect()
 }
 
-#[test]
+gpu_test!(a_text_does_not_depend_on_what_is_generated_beside_it);
 fn a_text_does_not_depend_on_what_is_generated_beside_it() {
     let gpu = open();
     let model = model(&gpu);
@@ -104,7 +105,7 @@ fn a_text_does_not_depend_on_what_is_generated_beside_it() {
     }
 }
 
-#[test]
+gpu_test!(streams_and_seeds_draw_anew);
 fn streams_and_seeds_draw_anew() {
     let gpu = open();
     let model = model(&gpu);
@@ -119,7 +120,7 @@ fn streams_and_seeds_draw_anew() {
     assert_ne!(first[0], other[0], "the upper half of a seed counts");
 }
 
-#[test]
+gpu_test!(greedy_takes_the_most_likely_token_of_the_packed_forward);
 fn greedy_takes_the_most_likely_token_of_the_packed_forward() {
     let gpu = open();
     let model = model(&gpu);
@@ -162,7 +163,7 @@ fn chi_square(counts: &[usize], probs: &[f64]) -> (f64, usize) {
     (cells.iter().map(|(seen, want)| (seen - want).powi(2) / want).sum(), cells.len() - 1)
 }
 
-#[test]
+gpu_test!(tokens_are_drawn_with_the_probabilities_of_the_packed_forward);
 fn tokens_are_drawn_with_the_probabilities_of_the_packed_forward() {
     let gpu = open();
     let model = model(&gpu);
@@ -187,7 +188,7 @@ fn tokens_are_drawn_with_the_probabilities_of_the_packed_forward() {
     }
 }
 
-#[test]
+gpu_test!(a_text_ends_with_a_stop_token_or_at_its_limit);
 fn a_text_ends_with_a_stop_token_or_at_its_limit() {
     let gpu = open();
     let model = model(&gpu);
@@ -207,7 +208,7 @@ fn a_text_ends_with_a_stop_token_or_at_its_limit() {
     }
 }
 
-#[test]
+gpu_test!(nothing_new_may_be_asked_for);
 fn nothing_new_may_be_asked_for() {
     let gpu = open();
     let model = model(&gpu);
@@ -219,14 +220,14 @@ fn nothing_new_may_be_asked_for() {
         Prompt { tokens: vec![1; POSITIONS], stream: 0, max_new: 1 },
     ];
     let mut reports: Vec<Progress> = Vec::new();
-    let completions = pollster::block_on(rollout.generate(&prompts, |p| reports.push(p))).expect("runs");
+    let completions = block_on(rollout.generate(&prompts, |p| reports.push(p))).expect("runs");
     assert_eq!(completions[0], Completion::default());
     assert!(!completions[1].tokens.is_empty() && completions[2].tokens.len() == 1);
     let tokens = completions.iter().map(|c| c.tokens.len()).sum();
     assert_eq!(reports.last(), Some(&Progress { completions: 3, tokens }));
 }
 
-#[test]
+gpu_test!(the_weights_are_the_models_own);
 fn the_weights_are_the_models_own() {
     let gpu = open();
     let model = model(&gpu);
@@ -234,13 +235,13 @@ fn the_weights_are_the_models_own() {
     let mut rollout = rollout(&gpu, &model, config(4, Sampling::GREEDY));
     let before = generate(&mut rollout, &prompts);
     let embed = 0;
-    let mut weights = pollster::block_on(model.weights.read(&gpu, embed)).expect("reads");
+    let mut weights = block_on(model.weights.read(&gpu, embed)).expect("reads");
     weights.iter_mut().step_by(2).for_each(|w| *w = -*w);
     model.weights.write(&gpu, embed, &weights);
     assert_ne!(generate(&mut rollout, &prompts), before);
 }
 
-#[test]
+gpu_test!(the_steady_state_makes_nothing);
 fn the_steady_state_makes_nothing() {
     let gpu = open();
     let model = model(&gpu);
@@ -252,7 +253,7 @@ fn the_steady_state_makes_nothing() {
     assert_eq!(gpu.made(), made);
 }
 
-#[test]
+gpu_test!(memory_is_known_before_it_is_taken);
 fn memory_is_known_before_it_is_taken() {
     let gpu = open();
     let model = model(&gpu);
@@ -275,7 +276,7 @@ fn refusal<T>(result: Result<T, Error>) -> Error {
     }
 }
 
-#[test]
+gpu_test!(what_cannot_be_done_is_refused);
 fn what_cannot_be_done_is_refused() {
     let gpu = open();
     let model = model(&gpu);
@@ -287,7 +288,7 @@ fn what_cannot_be_done_is_refused() {
         (Prompt { tokens: vec![1; 60], max_new: 6, ..good.clone() }, "60 tokens and 6 new", "at most 5"),
         (Prompt { tokens: vec![1; 65], ..good.clone() }, "65 tokens and 4 new", "shorten the prompt"),
     ] {
-        let error = refusal(pollster::block_on(rollout.generate(&[good.clone(), bad], |_| {})));
+        let error = refusal(block_on(rollout.generate(&[good.clone(), bad], |_| {})));
         assert!(error.kind == ErrorKind::Data && error.what.contains(what), "{error:?}");
         assert!(error.help.contains(help), "{error:?}");
     }
@@ -305,7 +306,7 @@ fn what_cannot_be_done_is_refused() {
     assert!(error.kind == ErrorKind::TooLarge && error.help.contains("at most"), "{error:?}");
 }
 
-#[test]
+gpu_test!(weights_that_are_not_finite_are_found_out);
 fn weights_that_are_not_finite_are_found_out() {
     let gpu = open();
     let model = model(&gpu);
@@ -314,7 +315,7 @@ fn weights_that_are_not_finite_are_found_out() {
     model.weights.write(&gpu, last, &vec![f32::NAN; shape[0] * shape[1]]);
     for sampling in [Sampling::GREEDY, drawn(1.0), Sampling { top_k: 5, top_p: 0.5, ..drawn(1.0) }] {
         let mut rollout = rollout(&gpu, &model, config(2, sampling));
-        let error = refusal(pollster::block_on(rollout.generate(&prompts(3), |_| {})));
+        let error = refusal(block_on(rollout.generate(&prompts(3), |_| {})));
         assert!(error.kind == ErrorKind::NotFinite && error.what.contains("prompt 1"), "{error:?}");
     }
 }

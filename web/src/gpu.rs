@@ -27,7 +27,7 @@ pub(crate) struct DeviceInfo<'a> {
 }
 
 /// Opens the browser's GPU. `onfault` hears of what happens by itself: a lost device, an error that the device reports,
-/// a panic. The first is the cause; what follows may be its consequence. `tuned` is what [`Gpu::tuned`] said in an
+/// a panic. The first is the cause; what follows may be its consequence. `tuned` is what `Gpu::tuned` said in an
 /// earlier visit.
 ///
 /// Throws a `Fault` of kind `adapter` where the browser shows no GPU.

@@ -66,8 +66,11 @@ fn tell(story: &mut DemoRun<MemoryStore>, stop: impl Fn(&DemoEvent) -> bool) -> 
     told
 }
 
+/// The warm start's weights, the model's, the metrics, and the stages with their accuracies.
+type Left = (Vec<u8>, Vec<u8>, Vec<serde_json::Value>, Vec<(Stage, Option<Accuracy>)>);
+
 /// What the story leaves behind, without times.
-fn left(store: &MemoryStore) -> (Vec<u8>, Vec<u8>, Vec<serde_json::Value>, Vec<(Stage, Option<Accuracy>)>) {
+fn left(store: &MemoryStore) -> Left {
     pollster::block_on(async {
         let read = async |path: &str| store.read(path).await.unwrap().unwrap_or_else(|| panic!("{path}"));
         let metrics = String::from_utf8(read("metrics.jsonl").await).unwrap();

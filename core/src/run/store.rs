@@ -106,6 +106,14 @@ pub struct MemoryStore {
     files: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
 }
 
+impl MemoryStore {
+    /// What lies in it now, in a store of its own.
+    #[cfg(test)]
+    pub(super) fn copy(&self) -> MemoryStore {
+        MemoryStore { files: Rc::new(RefCell::new(self.files.borrow().clone())) }
+    }
+}
+
 impl Store for MemoryStore {
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
         Ok(self.files.borrow().get(path).cloned())

@@ -1,52 +1,47 @@
 //! Whole runs in memory. A missing adapter fails them.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use pollster::block_on;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::data::tokenizer::Tokenizer;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::model::init::init_param;
 use crate::model::{ModelConfig, weights};
 use crate::train::tune::Tuned;
 
-/// A store whose process is killed at one of its changes, of which it leaves a half where halves are possible.
-#[derive(Clone)]
-struct Mortal {
+/// A store that keeps what a kill would leave at each of its changes: a half where halves are possible.
+#[derive(Clone, Default)]
+struct Watched {
     files: MemoryStore,
-    left: std::rc::Rc<Cell<usize>>,
+    left: Rc<RefCell<Vec<MemoryStore>>>,
 }
 
-impl Mortal {
-    fn new(files: &MemoryStore, changes: usize) -> Mortal {
-        Mortal { files: files.clone(), left: std::rc::Rc::new(Cell::new(changes)) }
-    }
-
-    fn live(&self) -> Result<()> {
-        let dead = || Error::new(ErrorKind::Store, "killed", "resume");
-        self.left.set(self.left.get().checked_sub(1).ok_or_else(dead)?);
-        Ok(())
+impl Watched {
+    /// What a kill leaves now; to be changed by half of what comes.
+    fn kill(&self) -> MemoryStore {
+        let left = self.files.copy();
+        self.left.borrow_mut().push(left.clone());
+        left
     }
 }
 
-impl Store for Mortal {
+impl Store for Watched {
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
         self.files.read(path).await
     }
 
     async fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        self.live()?;
+        self.kill();
         self.files.write(path, bytes).await
     }
 
     async fn append(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        if let Err(killed) = self.live() {
-            self.files.append(path, &bytes[..bytes.len() / 2]).await?;
-            return Err(killed);
-        }
+        self.kill().append(path, &bytes[..bytes.len() / 2]).await?;
         self.files.append(path, bytes).await
     }
 
@@ -55,12 +50,9 @@ impl Store for Mortal {
     }
 
     async fn remove(&self, path: &str) -> Result<()> {
-        if let Err(killed) = self.live() {
-            // A folder's first files are gone.
-            if let Some(name) = self.files.list(path).await?.first() {
-                self.files.remove(&format!("{path}/{name}")).await?;
-            }
-            return Err(killed);
+        // A folder's first files are gone.
+        if let Some(name) = self.files.list(path).await?.first() {
+            self.kill().remove(&format!("{path}/{name}")).await?;
         }
         self.files.remove(path).await
     }
@@ -138,27 +130,21 @@ fn left(store: &MemoryStore) -> (Vec<Option<Vec<u8>>>, Vec<Value>, Vec<String>) 
 #[test]
 fn a_run_that_is_killed_at_any_change_goes_on_to_the_same_bits() {
     let gpu = gpu();
-    let whole = MemoryStore::default();
-    let count = Mortal::new(&whole, usize::MAX);
-    let run = block_on(Run::start(&gpu, count.clone(), given(), &short(), &mut Tuned::default())).unwrap();
+    let whole = Watched::default();
+    let run = block_on(Run::start(&gpu, whole.clone(), given(), &short(), &mut Tuned::default())).unwrap();
     block_on(to_the_end(run)).unwrap();
-    let changes = usize::MAX - count.left.get();
+    let Watched { files: whole, left: kills } = whole;
     let want = left(&whole);
     assert!(want.0.iter().all(Option::is_some) && want.1.len() == 4, "{:?}", want.1);
     assert!(block_on(Run::resume(&gpu, whole, &mut Tuned::default())).unwrap().is_none());
-    for change in 0..changes {
-        let files = MemoryStore::default();
-        let mortal = Mortal::new(&files, change);
-        let killed = block_on(async {
-            to_the_end(Run::start(&gpu, mortal, given(), &short(), &mut Tuned::default()).await?).await
-        });
-        assert_eq!(killed.expect_err("killed").what, "killed");
+    let kills = kills.take();
+    for (change, files) in kills.iter().enumerate() {
         match block_on(Run::resume(&gpu, files.clone(), &mut Tuned::default())) {
             Ok(Some(run)) => {
                 block_on(to_the_end(run)).unwrap();
             }
             // Only the report was left to write.
-            Ok(None) => assert!(change + 1 == changes, "{change} of {changes}"),
+            Ok(None) => assert!(change + 1 == kills.len(), "{change} of {}", kills.len()),
             // Nothing but inputs: not yet a run.
             Err(error) => {
                 assert!(error.what.contains("no run to resume"), "{change}: {error}");
@@ -166,7 +152,7 @@ fn a_run_that_is_killed_at_any_change_goes_on_to_the_same_bits() {
                 continue;
             }
         }
-        assert!(left(&files) == want, "killed at change {change} of {changes}");
+        assert!(left(files) == want, "killed at change {change} of {}", kills.len());
     }
 }
 

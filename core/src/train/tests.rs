@@ -7,6 +7,8 @@ mod twin;
 
 use std::collections::BTreeMap;
 
+use tbrm_testing::block_on;
+
 use crate::data::trajectory::Trajectory;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::model::{Model, ModelConfig};
@@ -15,7 +17,7 @@ use crate::reference::decoder::{Batch, Config, Params};
 use crate::rng::Stream;
 
 fn gpu() -> Gpu {
-    pollster::block_on(Gpu::open(&GpuOptions::default())).expect("these tests need an adapter")
+    block_on(Gpu::open(&GpuOptions::default())).expect("these tests need an adapter")
 }
 
 /// A model of `shape` [V, L, C, H, K, D, F] with `extra` keys.

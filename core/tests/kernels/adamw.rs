@@ -7,6 +7,7 @@ use tbrm_core::gpu::{Gpu, View};
 use tbrm_core::ops::Variants;
 use tbrm_core::ops::adamw::partials;
 use tbrm_core::reference::adamw;
+use tbrm_testing::gpu_test;
 
 use crate::harness::{Array, Bench, EPS, Within, able, bits, close, gpu, random, wide};
 
@@ -102,7 +103,7 @@ pub(crate) fn check(gpu: &Gpu, variant: Variant, lens: &[usize], clip: f32, step
     }
 }
 
-#[test]
+gpu_test!(adamw_is_its_twin);
 fn adamw_is_its_twin() {
     for variant in able::<AdamwNorm<'_>>(gpu(), Variant::ALL) {
         check(gpu(), variant, &[1], 0.0, 3);
@@ -112,7 +113,7 @@ fn adamw_is_its_twin() {
     }
 }
 
-#[test]
+gpu_test!(a_norm_that_is_not_finite_changes_nothing);
 fn a_norm_that_is_not_finite_changes_nothing() {
     for variant in able::<AdamwNorm<'_>>(gpu(), Variant::ALL) {
         // The last one is finite, but its square is not.

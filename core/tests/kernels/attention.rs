@@ -5,6 +5,7 @@ use tbrm_core::gpu::kernels::attention::{
 };
 use tbrm_core::ops::Variants;
 use tbrm_core::reference::{Heads, attention};
+use tbrm_testing::gpu_test;
 
 use crate::harness::{self, Bench, EPS, Within, gpu, narrow, pack, random, wide};
 
@@ -109,7 +110,7 @@ pub(crate) fn check(gpu: &Gpu, variant: Variant, heads: Heads, lengths: &[u32], 
     bench.check(&what("dqkv"), &dqkv_gpu, &dqkv, Within { abs: prob * scale * root, rel: 4.0 * EPS });
 }
 
-#[test]
+gpu_test!(attention_is_its_twin);
 fn attention_is_its_twin() {
     for variant in able(gpu()) {
         let most = 4 * variant.consts().quads as usize;

@@ -2,6 +2,7 @@ use tbrm_core::gpu::Gpu;
 use tbrm_core::gpu::kernels::cache::{CacheAttend, CacheParams, CacheWrite, Variant};
 use tbrm_core::ops::Variants;
 use tbrm_core::reference::{Heads, attention};
+use tbrm_testing::gpu_test;
 
 use crate::harness::{Array, Bench, EPS, POISON, Within, able, bits, close, gpu, random, wide};
 
@@ -103,7 +104,7 @@ pub(crate) fn check(gpu: &Gpu, variant: Variant, heads: Heads, lengths: &[(u32, 
     assert!(cache.values.words(gpu) == values, "{}", what("values: copies, and nothing beside them"));
 }
 
-#[test]
+gpu_test!(cached_decoding_is_full_attention_of_the_prefix);
 fn cached_decoding_is_full_attention_of_the_prefix() {
     for (h, k, d) in [(1, 1, 2), (4, 2, 16), (3, 1, 20), (2, 2, 64), (2, 2, 128)] {
         let heads = Heads { heads: h, kv_heads: k, head_dim: d };

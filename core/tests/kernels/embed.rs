@@ -2,6 +2,7 @@ use tbrm_core::gpu::Gpu;
 use tbrm_core::gpu::kernels::embed::{EmbedBwdW, EmbedFwd, EmbedParams};
 use tbrm_core::ops::Variants;
 use tbrm_core::reference::embed;
+use tbrm_testing::gpu_test;
 
 use crate::harness::{Bench, Within, bits, gpu, narrow, random, wide};
 
@@ -63,7 +64,7 @@ pub(crate) fn check(gpu: &Gpu, tokens: &[u32], vocab: usize, cols: usize, most: 
     }
 }
 
-#[test]
+gpu_test!(embed_is_its_twin);
 fn embed_is_its_twin() {
     check(gpu(), &[0], 1, 1, 1);
     check(gpu(), &[2], 3, 64, 3);

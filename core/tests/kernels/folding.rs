@@ -1,11 +1,12 @@
 use tbrm_core::gpu::kernels::rows::{RowsFwd, RowsParams};
 use tbrm_core::gpu::kernels::{matmul, mlp};
 use tbrm_core::ops::Variants;
+use tbrm_testing::gpu_test;
 
 use crate::harness::{Bench, bits, gpu, random};
 
+gpu_test!(an_elementwise_grid_folds);
 /// More workgroups than one dimension of a dispatch may have, and not a multiple of a row of the fold.
-#[test]
 fn an_elementwise_grid_folds() {
     let (rows, cols) = (70_003usize, 61);
     assert!(rows > gpu().caps().max_groups as usize, "a workgroup has a row: the case folds");
@@ -21,8 +22,8 @@ fn an_elementwise_grid_folds() {
     assert!(out.words(gpu()) == bits(&expected), "a group is missing, or ran twice with another's index");
 }
 
+gpu_test!(mlp_folds);
 /// The same values as a small dispatch gives.
-#[test]
 fn mlp_folds() {
     let (rows, cols) = (70_003, 61);
     assert!(rows > gpu().caps().max_groups as usize, "a workgroup has a row: the case folds");
@@ -40,8 +41,8 @@ fn mlp_folds() {
     assert!(act.words(gpu()).chunks(period * cols).all(|part| part == &small[..part.len()]));
 }
 
+gpu_test!(matmul_folds);
 /// A product whose blocks are more than one dimension holds.
-#[test]
 fn matmul_folds() {
     let variant = Variants::table(gpu().caps(), 64).matmul.vec4;
     let consts = variant.consts();

@@ -7,11 +7,12 @@ use tbrm_core::gpu::kernels::{
 use tbrm_core::reference::Heads;
 use tbrm_core::reference::objective::Objective;
 use tbrm_core::reference::sample::Filter;
+use tbrm_testing::gpu_test;
 
 use crate::harness::{able, open};
 use crate::{adamw, attention, cache, embed, head, matmul, mlp, norm, objective, rope, rows, sample};
 
-#[test]
+gpu_test!(the_guaranteed_limits_suffice);
 fn the_guaranteed_limits_suffice() {
     let gpu = &open(&GpuOptions { guaranteed_limits: true, ..GpuOptions::default() });
     let heads = Heads { heads: 4, kv_heads: 2, head_dim: 16 };

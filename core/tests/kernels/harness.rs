@@ -1,7 +1,6 @@
 //! One device for all tests, outputs that start as NaN with a guard behind them, and comparisons that NaN fails.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::ops::Deref;
 use std::sync::{Mutex, OnceLock};
 
@@ -9,6 +8,7 @@ use tbrm_core::gpu::kernel::{Kernel, KernelDesc};
 use tbrm_core::gpu::{Arena, Gpu, GpuOptions, Recorder, View};
 use tbrm_core::ops::{Launch, Ops, Variants};
 use tbrm_core::reference::sample::uniform;
+use tbrm_testing::{block_on, say};
 
 /// The bits of a NaN that no arithmetic produces.
 pub(crate) const POISON: u32 = 0x7fc0_dead;
@@ -25,7 +25,7 @@ pub(crate) fn gpu() -> &'static Gpu {
 
 /// Opens a device, loudly.
 pub(crate) fn open(options: &GpuOptions) -> Gpu {
-    pollster::block_on(Gpu::open(options)).unwrap_or_else(|e| panic!("{}; {}", e.what, e.help))
+    block_on(Gpu::open(options)).unwrap_or_else(|e| panic!("{}; {}", e.what, e.help))
 }
 
 /// Says once, past a test's captured output, that a variant is not tested.
@@ -33,7 +33,7 @@ pub(crate) fn leave_out(desc: &KernelDesc, why: &str) {
     static NAMED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let says = format!("left out, {why}: {} {}", desc.family, desc.variant);
     if NAMED.lock().expect("no panic under the lock").insert(says.clone()) {
-        writeln!(std::io::stderr(), "{says}").expect("stderr is open");
+        say(&says);
     }
 }
 
@@ -102,7 +102,7 @@ impl Deref for Array {
 impl Array {
     /// Its words, once everything submitted is done. Fails where the guard was written.
     pub(crate) fn words(&self, gpu: &Gpu) -> Vec<u32> {
-        let mut words: Vec<u32> = pollster::block_on(gpu.read(&self.view)).expect("the device answers");
+        let mut words: Vec<u32> = block_on(gpu.read(&self.view)).expect("the device answers");
         let guard = words.split_off(self.len);
         let written = guard.iter().position(|word| *word != POISON);
         assert_eq!(written, None, "wrote that many words behind the end of an array of {}", self.len);

@@ -3,6 +3,7 @@ use tbrm_core::gpu::kernels::head::{HeadBwd, HeadParams, HeadStats, Variant};
 use tbrm_core::ops::Variants;
 use tbrm_core::ops::head::HeadVariants;
 use tbrm_core::reference::head;
+use tbrm_testing::gpu_test;
 
 use crate::harness::{Bench, EPS, POISON, Within, able, close, gpu, narrow, random, wide};
 
@@ -88,7 +89,7 @@ pub(crate) fn check(
     close(&what("dlogits"), &actual, &expected, Within { abs: 2.0 * EPS, rel: 2.0 * prob });
 }
 
-#[test]
+gpu_test!(head_is_its_twin);
 fn head_is_its_twin() {
     for variant in able::<HeadStats<'_>>(gpu(), Variant::ALL) {
         let scalar = !variant.name().ends_with("vec4");

@@ -9,6 +9,7 @@ use tbrm_core::gpu::kernels::norm::{self as norm_k, NormBwdW, NormBwdX, NormFwd,
 use tbrm_core::gpu::pages::{Matrix, Rows};
 use tbrm_core::ops::matmul::Addends;
 use tbrm_core::reference::Heads;
+use tbrm_testing::gpu_test;
 
 use crate::cache::Cache;
 use crate::harness::{Array, Bench, able, bits, gpu, pack, random};
@@ -28,7 +29,7 @@ fn whole(array: &Array, rows: usize, cols: usize) -> Matrix {
     Matrix { rows, cols, parts: vec![Rows { row0: 0, rows, view: (**array).clone() }] }
 }
 
-#[test]
+gpu_test!(a_row_of_a_product_does_not_know_its_neighbours);
 fn a_row_of_a_product_does_not_know_its_neighbours() {
     let (n, k) = (132, 68);
     let (x, w, bias) = (random(1, 3 * k), random(2, n * k), random(3, n));
@@ -54,7 +55,7 @@ fn a_row_of_a_product_does_not_know_its_neighbours() {
     }
 }
 
-#[test]
+gpu_test!(a_normalised_row_does_not_know_its_neighbours);
 fn a_normalised_row_does_not_know_its_neighbours() {
     let cols = 131;
     let (x, w) = (random(1, 2 * cols), random(2, cols));
@@ -77,7 +78,7 @@ fn a_normalised_row_does_not_know_its_neighbours() {
     }
 }
 
-#[test]
+gpu_test!(a_sequence_does_not_know_what_it_is_packed_with);
 fn a_sequence_does_not_know_what_it_is_packed_with() {
     let width = HEADS.qkv_width();
     let mine = 37;
@@ -110,7 +111,7 @@ fn a_sequence_does_not_know_what_it_is_packed_with() {
     }
 }
 
-#[test]
+gpu_test!(statistics_of_a_row_do_not_know_its_tile);
 fn statistics_of_a_row_do_not_know_its_tile() {
     let vocab = 304;
     let logits = random(1, 2 * vocab);
@@ -147,7 +148,7 @@ fn statistics_of_a_row_do_not_know_its_tile() {
     }
 }
 
-#[test]
+gpu_test!(a_decoded_token_does_not_know_its_batch);
 fn a_decoded_token_does_not_know_its_batch() {
     let width = HEADS.qkv_width();
     let sequence = random(1, 9 * width);
@@ -174,7 +175,7 @@ fn a_decoded_token_does_not_know_its_batch() {
     }
 }
 
-#[test]
+gpu_test!(two_runs_give_the_same_bits);
 fn two_runs_give_the_same_bits() {
     let (m, n, k) = (67, 132, 68);
     for variant in able::<MatmulNt<'_>>(gpu(), matmul_k::Variant::ALL) {

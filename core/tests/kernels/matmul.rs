@@ -4,6 +4,7 @@ use tbrm_core::gpu::pages::{Matrix, Rows};
 use tbrm_core::ops::Variants;
 use tbrm_core::ops::matmul::{Addends, MatmulVariants};
 use tbrm_core::reference::matmul;
+use tbrm_testing::gpu_test;
 
 use crate::harness::{Array, Bench, POISON, Within, able, bits, close, gpu, random, wide};
 
@@ -73,7 +74,7 @@ pub(crate) fn check(gpu: &Gpu, variant: Variant, m: usize, n: usize, k: usize, m
     bench.check(&what("dbias"), &dbias_gpu, &dbias, Within::sum(m));
 }
 
-#[test]
+gpu_test!(linear_layers_are_their_twins);
 fn linear_layers_are_their_twins() {
     let sizes = [
         (1, 1, 1),
@@ -94,7 +95,7 @@ fn linear_layers_are_their_twins() {
     }
 }
 
-#[test]
+gpu_test!(split_weights_are_one_matrix);
 fn split_weights_are_one_matrix() {
     for variant in able::<MatmulNt<'_>>(gpu(), Variant::ALL) {
         for (m, n, k) in [(5, 140, 8), (37, 300, 12), (3, 131, 7)] {
@@ -158,7 +159,7 @@ fn check_strides(gpu: &Gpu, variant: Variant, form: &str, accumulate: bool, pad:
     assert!(words == before, "{what}: wrote beside its rows");
 }
 
-#[test]
+gpu_test!(products_keep_to_their_rows_of_a_larger_matrix);
 fn products_keep_to_their_rows_of_a_larger_matrix() {
     for variant in able::<MatmulNt<'_>>(gpu(), Variant::ALL) {
         for form in ["nt", "nn", "tn"] {

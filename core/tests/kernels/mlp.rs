@@ -2,6 +2,7 @@ use tbrm_core::gpu::Gpu;
 use tbrm_core::gpu::kernels::mlp::{MlpBwd, MlpFwd, MlpParams};
 use tbrm_core::ops::Variants;
 use tbrm_core::reference::mlp;
+use tbrm_testing::gpu_test;
 
 use crate::harness::{Bench, Within, gpu, random, wide};
 
@@ -29,7 +30,7 @@ pub(crate) fn check(gpu: &Gpu, rows: usize, cols: usize) {
     bench.check(&what("dgate_up"), &dgate_up, &expected, within);
 }
 
-#[test]
+gpu_test!(mlp_is_its_twin);
 fn mlp_is_its_twin() {
     for (rows, cols) in [(1, 1), (1, 64), (3, 5), (8, 64), (37, 101)] {
         check(gpu(), rows, cols);

@@ -2,6 +2,7 @@ use tbrm_core::gpu::Gpu;
 use tbrm_core::gpu::kernels::norm::{NormBwdW, NormBwdX, NormFwd, NormParams, Variant};
 use tbrm_core::ops::Variants;
 use tbrm_core::reference::norm;
+use tbrm_testing::gpu_test;
 
 use crate::harness::{Bench, EPS, Within, able, gpu, narrow, random, wide};
 
@@ -49,7 +50,7 @@ pub(crate) fn check(gpu: &Gpu, variant: Variant, rows: usize, cols: usize) {
     bench.check(&what("dw"), &dw_gpu, &dw, Within::sum(2 * rows));
 }
 
-#[test]
+gpu_test!(norm_is_its_twin);
 fn norm_is_its_twin() {
     for variant in able::<NormFwd<'_>>(gpu(), Variant::ALL) {
         for (rows, cols) in [(1, 1), (1, 64), (2, 3), (8, 64), (13, 97), (67, 131), (130, 256)] {

@@ -5,6 +5,7 @@ use tbrm_core::gpu::kernels::objective::{
 use tbrm_core::ops::Variants;
 use tbrm_core::reference::head::Stats;
 use tbrm_core::reference::objective::{Objective, Records, Settings, evaluate, weight_sum};
+use tbrm_testing::gpu_test;
 
 use crate::harness::{Bench, EPS, Within, close, gpu, random, wide};
 
@@ -167,7 +168,7 @@ fn traj_start_of(lengths: &[u32], s: usize) -> std::ops::Range<usize> {
     start[s] as usize..start[s + 1] as usize
 }
 
-#[test]
+gpu_test!(objectives_are_their_twins);
 fn objectives_are_their_twins() {
     for objective in [Objective::Sft, Objective::Tbrm, Objective::Brm] {
         for lengths in [&[1][..], &[2], &[5, 1, 3], &[1, 2, 3, 4, 5, 6, 7, 8, 67]] {

@@ -3,6 +3,7 @@ use tbrm_core::gpu::kernels::rope::{RopeBwd, RopeFwd, RopeParams};
 use tbrm_core::ops::Variants;
 use tbrm_core::reference::frequencies::inv_freq;
 use tbrm_core::reference::{Heads, rope};
+use tbrm_testing::gpu_test;
 
 use crate::harness::{Bench, Within, bits, gpu, random, wide};
 
@@ -50,7 +51,7 @@ pub(crate) fn check(gpu: &Gpu, heads: Heads, positions: &[u32]) {
     }
 }
 
-#[test]
+gpu_test!(rope_is_its_twin);
 fn rope_is_its_twin() {
     for (h, k, d) in [(1, 1, 2), (4, 2, 16), (3, 1, 6), (2, 2, 64)] {
         let heads = Heads { heads: h, kv_heads: k, head_dim: d };

@@ -2,6 +2,7 @@ use tbrm_core::gpu::Gpu;
 use tbrm_core::gpu::kernels::rows::{RowsBwd, RowsFwd, RowsParams};
 use tbrm_core::ops::Variants;
 use tbrm_core::reference::embed;
+use tbrm_testing::gpu_test;
 
 use crate::harness::{Bench, POISON, bits, gpu, narrow, random, wide};
 
@@ -26,7 +27,7 @@ pub(crate) fn check(gpu: &Gpu, tokens: usize, cols: usize, rows: &[u32]) {
     assert_eq!(dx.words(gpu), expected, "rows bwd {tokens}x{cols}: picked rows, and no others");
 }
 
-#[test]
+gpu_test!(rows_is_its_twin);
 fn rows_is_its_twin() {
     check(gpu(), 1, 1, &[0]);
     check(gpu(), 3, 64, &[1]);

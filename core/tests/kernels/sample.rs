@@ -2,6 +2,7 @@ use tbrm_core::gpu::Gpu;
 use tbrm_core::gpu::kernels::sample::{SampleNext, SampleParams, Variant};
 use tbrm_core::ops::Variants;
 use tbrm_core::reference::sample::{Filter, distribution, draw, uniform};
+use tbrm_testing::gpu_test;
 
 use crate::harness::{Array, Bench, able, gpu, random, wide};
 
@@ -106,7 +107,7 @@ fn filters() -> Vec<Filter> {
     filters
 }
 
-#[test]
+gpu_test!(draws_are_the_twins);
 fn draws_are_the_twins() {
     for variant in able::<SampleNext<'_>>(gpu(), Variant::ALL) {
         for filter in filters() {
@@ -117,7 +118,7 @@ fn draws_are_the_twins() {
     }
 }
 
-#[test]
+gpu_test!(frequencies_are_the_probabilities);
 fn frequencies_are_the_probabilities() {
     const ROWS: usize = 600;
     let logits: Vec<f32> = [0.0, 1.0, -1.0, 2.0, 0.5].repeat(ROWS);
@@ -134,7 +135,7 @@ fn frequencies_are_the_probabilities() {
     }
 }
 
-#[test]
+gpu_test!(greedy_takes_the_first_of_equals);
 fn greedy_takes_the_first_of_equals() {
     let filter = Filter { temperature: 0.0, top_k: None, top_p: None };
     for variant in able::<SampleNext<'_>>(gpu(), Variant::ALL) {
@@ -156,7 +157,7 @@ fn greedy_takes_the_first_of_equals() {
     }
 }
 
-#[test]
+gpu_test!(ties_with_the_threshold_stay_in);
 fn ties_with_the_threshold_stay_in() {
     // The second largest occurs three times: top-2 keeps four tokens, and so does the top-p that ends among them.
     let row = [0.0, 2.0, -3.0, 2.0, 3.0, 2.0, 1.0];
@@ -175,7 +176,7 @@ fn ties_with_the_threshold_stay_in() {
     }
 }
 
-#[test]
+gpu_test!(a_draw_moves_its_sequence_on_and_no_other);
 fn a_draw_moves_its_sequence_on_and_no_other() {
     let greedy = Filter { temperature: 0.0, top_k: None, top_p: None };
     // Every row's largest logit is its number.
@@ -202,7 +203,7 @@ fn a_draw_moves_its_sequence_on_and_no_other() {
     }
 }
 
-#[test]
+gpu_test!(the_largest_number_still_draws);
 fn the_largest_number_still_draws() {
     // A number this close to 1 times a total that rounding left above the sum of its parts points behind the last one.
     let seed_row =

@@ -1,4 +1,4 @@
-//! Compiles the crate `tbrm-web` with the profile `web`.
+//! Compiles to wasm: the crate `tbrm-web` with the profile `web`, and the core's tests.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,26 +11,45 @@ use crate::Failure;
 
 const PACKAGE: &str = "tbrm-web";
 
-/// Runs `cargo build` in the workspace at `root`; returns the wasm's path, which depends on the user's settings.
+/// Returns the path of the page's wasm, which depends on the user's settings.
 pub(crate) fn compile(root: &Path) -> Result<PathBuf, Failure> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--locked", "--profile", "web", "--target", "wasm32-unknown-unknown"])
-        .args(["--package", PACKAGE, "--message-format", "json-render-diagnostics"])
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(root))
-        .current_dir(root)
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| {
-            Failure::new(format_args!("cannot run cargo: {error}"), "run this with `cargo run`")
-        })?;
-    if !output.status.success() {
-        return Err(Failure::new("tbrm-web does not compile", "see the compiler's messages above"));
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
+    let mut command = command(root, &["build", "--profile", "web", "--package", PACKAGE]);
+    let messages = run(command.env("CARGO_ENCODED_RUSTFLAGS", flags(root)))?;
     messages.lines().rev().find_map(artifact).ok_or_else(|| {
         Failure::new("cargo names no wasm file", "check that web/Cargo.toml has crate-type `cdylib`")
     })
+}
+
+/// The names and paths of the core's test programs, each of them wasm: that of its units, and `names`.
+pub(crate) fn compile_tests(root: &Path, names: &[&str]) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let mut arguments = vec!["test", "--no-run", "--package", "tbrm-core", "--lib"];
+    arguments.extend(names.iter().flat_map(|name| ["--test", name]));
+    let messages = run(&mut command(root, &arguments))?;
+    let programs: Vec<_> = messages.lines().filter_map(program).collect();
+    if programs.len() != 1 + names.len() {
+        let what = format!("cargo built {} test programs, not {}", programs.len(), 1 + names.len());
+        return Err(Failure::new(what, "check the targets in core/Cargo.toml"));
+    }
+    Ok(programs)
+}
+
+/// Cargo in the workspace at `root`, for wasm.
+fn command(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root).args(arguments).args(["--locked", "--target", "wasm32-unknown-unknown"]);
+    command
+}
+
+/// Runs cargo; returns its messages, a JSON object a line.
+fn run(command: &mut Command) -> Result<String, Failure> {
+    let command = command.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
+    let output = command.output().map_err(|error| {
+        Failure::new(format_args!("cannot run cargo: {error}"), "run this with `cargo run`")
+    })?;
+    if !output.status.success() {
+        return Err(Failure::new("the wasm does not compile", "see the compiler's messages above"));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Panic messages name source files: without the folders of the machine that built them.
@@ -59,9 +78,16 @@ fn artifact(line: &str) -> Option<PathBuf> {
     files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
 }
 
+/// The test program of cargo's message that one is built.
+fn program(line: &str) -> Option<(String, PathBuf)> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    let path = message["executable"].as_str().filter(|_| message["profile"]["test"] == true)?;
+    Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(path)))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::artifact;
+    use super::{artifact, program};
 
     #[test]
     fn the_wasm_is_the_one_that_cargo_names() {
@@ -74,5 +100,17 @@ mod tests {
         assert_eq!(artifact(&of("tbrm_core")), None);
         assert_eq!(artifact(r#"{"reason":"build-finished","success":true}"#), None);
         assert_eq!(artifact("warning: text"), None);
+    }
+
+    #[test]
+    fn a_test_program_has_its_targets_name() {
+        let of = |test: bool| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"name":"kernels"}},"profile":{{"test":{test}}},"executable":"a/kernels-1.wasm"}}"#
+            )
+        };
+        assert_eq!(program(&of(true)), Some(("kernels".into(), "a/kernels-1.wasm".into())));
+        assert_eq!(program(&of(false)), None);
+        assert_eq!(program(r#"{"reason":"build-finished","success":true}"#), None);
     }
 }

@@ -1,5 +1,7 @@
 //! Builds what the page downloads of Rust: `cargo` compiles `tbrm-web` to wasm, `wasm-bindgen` writes its JavaScript
 //! and TypeScript, `wasm-opt` makes it small. Both are reached from here, so nothing is installed globally.
+//!
+//! With the argument `tests` it builds the core's tests of the GPU instead, for browsers to run.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +22,9 @@ use wasm_bindgen_cli_support::Bindgen;
 const OUT: &str = "www/src/wasm";
 /// What `wasm-bindgen` calls them, and all that the page needs.
 const FILES: [&str; 3] = ["tbrm.js", "tbrm.d.ts", "tbrm_bg.wasm"];
+/// Where the page that runs tests finds them, a folder each, and which they are.
+const TESTS_OUT: &str = "www/tests/cases/wasm";
+const TESTS: [&str; 3] = ["kernels", "engine", "rollout"];
 /// The wasm's bytes at most, as a server that compresses sends them.
 const LIMIT: usize = 1_200_000;
 
@@ -43,7 +48,13 @@ impl Failure {
 }
 
 fn main() -> ExitCode {
-    match bundle() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => root().and_then(|root| bundle(&root)),
+        ["tests"] => root().and_then(|root| bundle_tests(&root)),
+        _ => Err(Failure::new(format_args!("unknown: {}", arguments.join(" ")), "tbrm-bundle [tests]")),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { what, help }) => {
             eprintln!("error: {what}\nhelp: {help}");
@@ -52,17 +63,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn bundle() -> Result<(), Failure> {
-    // What cargo says now, not at compile time: checkouts may share a target folder, and with it this program.
+/// The workspace's folder, which cargo tells when it runs this: checkouts may share a target folder, and with it this
+/// program, so the folder that it was compiled in can be another's.
+fn root() -> Result<PathBuf, Failure> {
     let crate_dir = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    let root = crate_dir.as_deref().and_then(|dir| dir.ancestors().nth(2)).ok_or_else(|| {
+    // Two folders deep: web/bundle.
+    crate_dir.and_then(|dir| dir.ancestors().nth(2).map(Path::to_path_buf)).ok_or_else(|| {
         Failure::new("this program does not know the workspace", "start it by `cargo run -p tbrm-bundle`")
-    })?;
+    })
+}
+
+fn bundle(root: &Path) -> Result<(), Failure> {
     // Before the long build: what is missing should be told first.
     let wasm_opt = optimize::find(&root.join("www"))?;
     let compiled = compile::compile(root)?;
     let made = compiled.with_file_name("tbrm-bundle");
-    bind(&compiled, &made)?;
+    let mut bindings = bindings(&compiled, "tbrm");
+    bindings.typescript(true).remove_name_section(true).remove_producers_section(true);
+    generate(&mut bindings, &made)?;
     optimize::optimize(&wasm_opt, &made.join("tbrm_bg.wasm"))?;
     let size = publish(&made, &root.join(OUT))?;
     if size > LIMIT {
@@ -74,24 +92,32 @@ fn bundle() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the bindings of `compiled` into the folder `made`.
-fn bind(compiled: &Path, made: &Path) -> Result<(), Failure> {
+fn bundle_tests(root: &Path) -> Result<(), Failure> {
+    for (name, compiled) in compile::compile_tests(root, &TESTS)? {
+        let mut bindings = bindings(&compiled, "cases");
+        // The page calls one test after the other, not all of them as the program does. A trap's stack wants the names.
+        bindings.emit_start(false).typescript(false);
+        generate(&mut bindings, &root.join(TESTS_OUT).join(name))?;
+    }
+    Ok(())
+}
+
+/// What makes the bindings of `compiled`, called `name`.
+fn bindings(compiled: &Path, name: &str) -> Bindgen {
+    let mut bindings = Bindgen::new();
+    bindings.input_path(compiled).out_name(name).omit_default_module_path(false);
+    bindings
+}
+
+/// Writes `bindings` for browsers into the folder `made`.
+fn generate(bindings: &mut Bindgen, made: &Path) -> Result<(), Failure> {
     let failed = |error| {
         Failure::new(
             format_args!("wasm-bindgen: {error:#}"),
             "wasm-bindgen and wasm-bindgen-cli-support must have the same version in Cargo.toml",
         )
     };
-    Bindgen::new()
-        .input_path(compiled)
-        .out_name("tbrm")
-        .typescript(true)
-        .remove_name_section(true)
-        .remove_producers_section(true)
-        .omit_default_module_path(false)
-        .web(true)
-        .and_then(|bindgen| bindgen.generate(made))
-        .map_err(failed)
+    bindings.web(true).and_then(|bindings| bindings.generate(made)).map_err(failed)
 }
 
 /// Copies the files to the page, says how large the wasm is, and returns its gzipped bytes.

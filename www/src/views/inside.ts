@@ -9,7 +9,6 @@ import { betaOf, type Point, pointOf, scaleOf } from "../look";
 import { HELD_OUT } from "../metrics";
 import type { History, Sample } from "../protocol";
 import { describePoint, scatter } from "../scatter";
-import { answersPanel } from "./answers";
 import { tokenLine } from "./tokens";
 import type { View } from "./view";
 
@@ -37,10 +36,6 @@ export function insideView(app: App): View {
   const plot = h("div", { class: "scatter-box" });
   const said = h("p", { class: "help", "aria-live": "polite" });
   const charts = HELD_OUT.map((metric) => ({ metric, chart: new Chart(metric.label, metric.help) }));
-  const answers = answersPanel(app, () => ({
-    run: runs.value === LIVE ? app.live?.run : runs.value,
-    prompts: [...new Set(after.map(({ prompt }) => prompt))],
-  }));
   const body = h(
     "div",
     {},
@@ -77,7 +72,6 @@ export function insideView(app: App): View {
     ),
     readout,
     list,
-    answers.root,
   );
   const root = h(
     "section",

@@ -1,6 +1,8 @@
 //! The same device, seed and data give the same bits; a resumed run equals the uninterrupted one; the steady state
 //! makes no objects.
 
+use tbrm_testing::{block_on, gpu_test};
+
 use super::{config, gpu, model, trajectories, weights};
 use crate::gpu::Gpu;
 use crate::model::{Model, ModelConfig};
@@ -49,7 +51,7 @@ struct Run {
 /// Runs to the end, or asks to stop after `stop_after` steps' metrics.
 fn run(trainer: &mut Trainer, stop_after: Option<usize>) -> Run {
     let mut run = Run::default();
-    while let Some(event) = pollster::block_on(trainer.next()).unwrap() {
+    while let Some(event) = block_on(trainer.next()).unwrap() {
         match event {
             Event::Step(metrics) => run.metrics.push(metrics),
             Event::Checkpoint(checkpoint) => run.checkpoints.push(*checkpoint),
@@ -68,7 +70,7 @@ fn untimed(metrics: &[Metrics]) -> Vec<Metrics> {
     metrics.iter().map(|m| Metrics { step_time: 0.0, tokens_per_s: 0.0, ..m.clone() }).collect()
 }
 
-#[test]
+gpu_test!(two_runs_give_the_same_bits);
 fn two_runs_give_the_same_bits() {
     let gpu = gpu();
     let runs: Vec<Run> =
@@ -81,7 +83,7 @@ fn two_runs_give_the_same_bits() {
     assert_eq!(last(&runs[0]).optimizer, last(&runs[1]).optimizer);
 }
 
-#[test]
+gpu_test!(a_resumed_run_equals_the_uninterrupted_one);
 fn a_resumed_run_equals_the_uninterrupted_one() {
     let gpu = gpu();
     let whole = run(&mut Trainer::new(&gpu, &train_config(), start(&gpu)).unwrap(), None);
@@ -109,7 +111,7 @@ fn a_resumed_run_equals_the_uninterrupted_one() {
     }
 }
 
-#[test]
+gpu_test!(other_settings_are_refused);
 fn other_settings_are_refused() {
     let gpu = gpu();
     let mut trainer = Trainer::new(&gpu, &train_config(), start(&gpu)).unwrap();
@@ -124,7 +126,7 @@ fn other_settings_are_refused() {
     assert!(Trainer::new(&gpu, &other, resumed).err().expect("beta differs").what.contains("differ"));
 }
 
-#[test]
+gpu_test!(the_steady_state_makes_no_objects);
 fn the_steady_state_makes_no_objects() {
     let gpu = gpu();
     // Every step has the same four records, so every micro-batch has a shape seen before.
@@ -134,7 +136,7 @@ fn the_steady_state_makes_no_objects() {
     begin.data.truncate(4);
     let mut trainer = Trainer::new(&gpu, &train, begin).unwrap();
     let mut made = Vec::new();
-    while let Some(event) = pollster::block_on(trainer.next()).unwrap() {
+    while let Some(event) = block_on(trainer.next()).unwrap() {
         if matches!(event, Event::Step(_)) {
             made.push(gpu.made());
         }
@@ -143,7 +145,7 @@ fn the_steady_state_makes_no_objects() {
     assert_eq!(made[1], made[9], "steps 2 to 10 made something");
 }
 
-#[test]
+gpu_test!(the_estimate_is_what_a_run_allocates_and_near_the_live_peak);
 fn the_estimate_is_what_a_run_allocates_and_near_the_live_peak() {
     let gpu = gpu();
     let begin = start(&gpu);
@@ -152,14 +154,14 @@ fn the_estimate_is_what_a_run_allocates_and_near_the_live_peak() {
     assert!(estimate.total_bytes >= 4 * estimate.weight_bytes + estimate.arena_bytes, "{estimate:?}");
 }
 
-#[test]
+gpu_test!(a_loss_that_is_not_finite_stops_and_names_the_trajectory);
 fn a_loss_that_is_not_finite_stops_and_names_the_trajectory() {
     let gpu = gpu();
     let mut begin = start(&gpu);
     begin.data[6].reward = Some(3e38);
     let mut trainer = Trainer::new(&gpu, &train_config(), begin).unwrap();
     let error = loop {
-        match pollster::block_on(trainer.next()) {
+        match block_on(trainer.next()) {
             Ok(event) => assert!(event.is_some(), "the run ended well"),
             Err(error) => break error,
         }

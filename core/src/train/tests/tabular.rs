@@ -1,6 +1,8 @@
 //! The optimum of TBRM on a token tree small enough to enumerate (TBRM.md section 4, checks 1 and 2), through the
 //! whole transformer on the device, from data of another policy.
 
+use tbrm_testing::{block_on, gpu_test};
+
 use super::{config, gpu};
 use crate::data::trajectory::Trajectory;
 use crate::model::Model;
@@ -38,7 +40,7 @@ fn tree() -> Vec<Trajectory> {
     all
 }
 
-#[test]
+gpu_test!(tbrm_reaches_the_optimal_policy_and_log_z_from_off_policy_data);
 fn tbrm_reaches_the_optimal_policy_and_log_z_from_off_policy_data() {
     let gpu = gpu();
     let model_config = config([VOCAB as usize, 1, 32, 2, 2, 16, 64], "");
@@ -59,7 +61,7 @@ fn tbrm_reaches_the_optimal_policy_and_log_z_from_off_policy_data() {
     let start = Start { model, data: data.clone(), eval, key, reference: None, variants: None, resume: None };
     let mut trainer = Trainer::new(&gpu, &train, start).unwrap();
     let (mut losses, mut reference) = (Vec::new(), None);
-    while let Some(event) = pollster::block_on(trainer.next()).unwrap() {
+    while let Some(event) = block_on(trainer.next()).unwrap() {
         match event {
             Event::Step(metrics) => losses.push(metrics.loss),
             Event::Reference(bytes) => reference = Reference::from_bytes(&bytes, "tree").unwrap(),
@@ -77,7 +79,7 @@ fn tbrm_reaches_the_optimal_policy_and_log_z_from_off_policy_data() {
     };
     let mut engine = Engine::new(&gpu, trainer.model().clone(), engine_config, None).unwrap();
     let all: Vec<&Trajectory> = data.iter().collect();
-    let scored = pollster::block_on(engine.score(&all, |_| {})).unwrap();
+    let scored = block_on(engine.score(&all, |_| {})).unwrap();
     let leaves = (VOCAB * VOCAB) as usize;
     for prompt in 0..PROMPTS as usize {
         let of = prompt * leaves..(prompt + 1) * leaves;

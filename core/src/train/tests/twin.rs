@@ -1,5 +1,7 @@
 //! Scores, losses, every named gradient, and optimizer steps, against the f64 twins.
 
+use tbrm_testing::{block_on, gpu_test};
+
 use super::{close, config, gpu, model, trajectories, twin_batch, twin_config, twin_params, weights};
 use crate::data::batch::Batch;
 use crate::data::trajectory::Trajectory;
@@ -89,7 +91,7 @@ fn check_gradients(gpu: &Gpu, config: &ModelConfig, case: &Case) {
         engine.io.upload(gpu, &micro, &micro.gather_rows(|i| ref_logp[i].as_slice()), &v_ref);
         let part = engine.submit_part();
         engine.train_plan(shape, case.objective, &step, &optimizer.grads).unwrap().submit(gpu, part).unwrap();
-        let rows = TrajectoryStats::rows(&pollster::block_on(gpu.read::<f32>(&engine.io.stats)).unwrap());
+        let rows = TrajectoryStats::rows(&block_on(gpu.read::<f32>(&engine.io.stats)).unwrap());
         places.iter().zip(rows).for_each(|(&i, row)| stats[i] = Some(row));
     }
     let stats: Vec<TrajectoryStats> =
@@ -99,7 +101,7 @@ fn check_gradients(gpu: &Gpu, config: &ModelConfig, case: &Case) {
     close("rho", &column(|s| s.rho), &twin.outcome.rho, 1e-4, 1e-5);
     close("v1", &column(|s| s.v1), &twin.outcome.v1, 1e-5, 1e-5);
     close("loss", &column(|s| s.loss), &twin.outcome.loss, 1e-4, 1e-4);
-    let all = pollster::block_on(engine.model.read(gpu, &optimizer.grads)).unwrap();
+    let all = block_on(engine.model.read(gpu, &optimizer.grads)).unwrap();
     for (spec, got) in engine.model.specs.iter().zip(&all) {
         let expected = &twin.grads[&spec.name];
         let scale = expected.iter().fold(0.0f64, |m, g| m.max(g.abs()));
@@ -117,7 +119,7 @@ fn biased() -> ModelConfig {
     config([40, 2, 32, 4, 1, 8, 28], r#", "attention_bias": true, "mlp_bias": true, "rope_theta": 500.0"#)
 }
 
-#[test]
+gpu_test!(gradients_of_every_objective_match_the_twin);
 fn gradients_of_every_objective_match_the_twin() {
     let gpu = gpu();
     for objective in [Objective::Tbrm, Objective::Brm, Objective::Sft] {
@@ -128,7 +130,7 @@ fn gradients_of_every_objective_match_the_twin() {
     }
 }
 
-#[test]
+gpu_test!(logit_scale_calibration_and_accumulation_match_the_twin);
 fn logit_scale_calibration_and_accumulation_match_the_twin() {
     let gpu = gpu();
     for objective in [Objective::Tbrm, Objective::Brm] {
@@ -137,11 +139,11 @@ fn logit_scale_calibration_and_accumulation_match_the_twin() {
     }
 }
 
-#[test]
+gpu_test!(split_tensors_match_the_twin_within_the_guaranteed_limits);
 fn split_tensors_match_the_twin_within_the_guaranteed_limits() {
     let options =
         GpuOptions { guaranteed_limits: true, binding_limit: Some(64 << 10), ..GpuOptions::default() };
-    let gpu = pollster::block_on(Gpu::open(&options)).expect("these tests need an adapter");
+    let gpu = block_on(Gpu::open(&options)).expect("these tests need an adapter");
     let config = config([1331, 1, 32, 2, 2, 16, 200], "");
     let layout = crate::model::device::layout(&gpu, &config);
     assert!(layout.places.iter().any(|place| place.parts.len() > 2), "nothing is split: {layout:?}");
@@ -149,8 +151,8 @@ fn split_tensors_match_the_twin_within_the_guaranteed_limits() {
     check_gradients(&gpu, &config, &case);
 }
 
+gpu_test!(ten_steps_match_the_twin);
 /// Losses and the final weights of ten optimizer steps, clip and decay included.
-#[test]
 fn ten_steps_match_the_twin() {
     let gpu = gpu();
     let config = plain();
@@ -181,7 +183,7 @@ fn ten_steps_match_the_twin() {
     };
     let mut trainer = Trainer::new(&gpu, &train, begin).unwrap();
     let mut losses = Vec::new();
-    while let Some(event) = pollster::block_on(trainer.next()).unwrap() {
+    while let Some(event) = block_on(trainer.next()).unwrap() {
         if let Event::Step(metrics) = event {
             losses.push((metrics.loss as f32, metrics.grad_norm as f32));
         }
@@ -193,7 +195,7 @@ fn ten_steps_match_the_twin() {
     close("grad_norm", &norm, &twin_norm, 1e-4, 2e-3);
     assert!(twin_norm.iter().any(|&n| n > train.grad_clip), "nothing was clipped: {twin_norm:?}");
     let model = trainer.model().clone();
-    let after = pollster::block_on(model.read(&gpu, &model.weights)).unwrap();
+    let after = block_on(model.read(&gpu, &model.weights)).unwrap();
     for (spec, got) in model.specs.iter().zip(&after) {
         // Adam divides by the gradient's own size: where that is rounding noise, a step may differ by its length.
         close(&spec.name, got, &params[&spec.name], 2e-3, 1e-3);
