@@ -8,6 +8,7 @@
 mod compile;
 mod optimize;
 
+use std::env;
 use std::fmt;
 use std::fs;
 use std::io::Write;
@@ -47,12 +48,10 @@ impl Failure {
 }
 
 fn main() -> ExitCode {
-    let root =
-        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this crate is two folders deep");
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => bundle(root),
-        ["tests"] => bundle_tests(root),
+        [] => root().and_then(|root| bundle(&root)),
+        ["tests"] => root().and_then(|root| bundle_tests(&root)),
         _ => Err(Failure::new(format_args!("unknown: {}", arguments.join(" ")), "tbrm-bundle [tests]")),
     };
     match outcome {
@@ -62,6 +61,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The workspace's folder, which cargo tells when it runs this: checkouts may share a target folder, and with it this
+/// program, so the folder that it was compiled in can be another's.
+fn root() -> Result<PathBuf, Failure> {
+    let crate_dir = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    // Two folders deep: web/bundle.
+    crate_dir.and_then(|dir| dir.ancestors().nth(2).map(Path::to_path_buf)).ok_or_else(|| {
+        Failure::new("this program does not know the workspace", "start it by `cargo run -p tbrm-bundle`")
+    })
 }
 
 fn bundle(root: &Path) -> Result<(), Failure> {
