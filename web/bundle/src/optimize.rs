@@ -1,7 +1,7 @@
 //! Makes the wasm small with `wasm-opt`, from the npm package `binaryen` that the page's package.json names.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::Failure;
 
@@ -30,8 +30,14 @@ pub(crate) fn find(www: &Path) -> Result<PathBuf, Failure> {
 
 /// Optimises `wasm` in place, for size.
 pub(crate) fn optimize(wasm_opt: &Path, wasm: &Path) -> Result<(), Failure> {
-    let status =
-        Command::new("node").arg(wasm_opt).args(["-Oz", "-o"]).arg(wasm).args(FEATURES).arg(wasm).status();
+    let status = Command::new("node")
+        .arg(wasm_opt)
+        .args(["-Oz", "-o"])
+        .arg(wasm)
+        .args(FEATURES)
+        .arg(wasm)
+        .stdin(Stdio::null())
+        .status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::new(
