@@ -2,6 +2,7 @@
 //! optimum of TBRM. A missing adapter fails them.
 
 mod bits;
+mod memory;
 mod tabular;
 mod twin;
 
