@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Checkpoint,
     /// A `Store` could not read or write.
     Store,
+    /// A check did not turn out as expected.
+    Check,
 }
 
 /// `what` went wrong and where, and `help`: what to do. Displays as `what`.

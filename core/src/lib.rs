@@ -20,6 +20,7 @@ pub mod rng;
 pub mod rollout;
 pub mod run;
 pub mod task;
+pub mod theory;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result};

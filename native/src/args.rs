@@ -84,6 +84,9 @@ pub enum Command {
     /// Speed and memory of one optimizer step on random data
     #[command(after_help = "Example:\n  tbrm bench --preset tiny --json")]
     Bench(BenchArgs),
+    /// What the method promises, checked on problems that are solved exactly
+    #[command(after_help = "Example:\n  tbrm theory --out theory.html")]
+    Theory(TheoryArgs),
     /// Serve the page to this machine's browser: training in a tab, and a run beside it
     #[command(after_help = "Example:\n  tbrm serve --run runs/first")]
     Serve(ServeArgs),
@@ -417,6 +420,17 @@ pub struct BenchArgs {
     /// Measure GPU time per kernel: a table, and a trace for Perfetto in FILE (default: trace.json)
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub profile: Option<Option<PathBuf>>,
+}
+
+/// Options of `theory`.
+#[derive(Args, Debug)]
+pub struct TheoryArgs {
+    /// Only these: optimum, measure, samples, horizon, stochastic, bandit, token
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub only: Vec<String>,
+    /// Where the report goes: one HTML file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Options of `serve`.

@@ -9,6 +9,7 @@ mod init;
 mod logs;
 mod score;
 mod serve;
+mod theory;
 mod train;
 
 use std::io::{self, Write};
@@ -44,6 +45,7 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Bench(args) => bench::run(args, common),
         Command::Train(args) => train::run(args, common),
         Command::Serve(args) => serve::run(args, common),
+        Command::Theory(args) => theory::run(args, common),
     };
     pipelines::save();
     outcome

@@ -11,6 +11,7 @@ export interface Fault {
     | "not_finite"
     | "checkpoint"
     | "store"
+    | "check"
     | "panic"
     /** A call came before the one before it was over. */
     | "busy"

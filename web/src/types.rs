@@ -78,6 +78,7 @@ mod tests {
             ErrorKind::NotFinite,
             ErrorKind::Checkpoint,
             ErrorKind::Store,
+            ErrorKind::Check,
         ];
         for kind in known {
             let name = serde_json::to_string(&kind).unwrap();

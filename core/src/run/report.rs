@@ -1,6 +1,6 @@
 //! `report.html`: one file that needs nothing else. Curves, stages, samples coloured token by token, settings.
 
-mod chart;
+pub(crate) mod chart;
 
 use std::fmt::Write;
 
@@ -82,9 +82,13 @@ const FULL_COLOUR: f64 = 0.95;
 /// The colour's opacity at the full advantage: below 1, so that the text stays readable.
 const OPACITY: f64 = 0.6;
 
+/// The style of every report.
+pub(crate) const STYLE: &str = include_str!("report/style.css");
+
 /// The whole document.
 pub fn render(report: &Report<'_>) -> String {
     fill(include_str!("report/report.html"), |name| match name {
+        "style" => STYLE.to_owned(),
         "title" => escape(report.title),
         "subtitle" => subtitle(report),
         "tiles" => tiles(report.metrics),
@@ -97,7 +101,7 @@ pub fn render(report: &Report<'_>) -> String {
 }
 
 /// Fills every `{{name}}` of the template in one pass, so that a completion containing `{{title}}` stays as it is.
-fn fill(template: &str, content: impl Fn(&str) -> String) -> String {
+pub(crate) fn fill(template: &str, content: impl Fn(&str) -> String) -> String {
     let mut parts = template.split("{{");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -109,7 +113,7 @@ fn fill(template: &str, content: impl Fn(&str) -> String) -> String {
 }
 
 /// Makes text harmless in HTML, in elements and in quoted attributes.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -230,7 +234,7 @@ fn charts(metrics: &[Value]) -> String {
                 .iter()
                 .filter_map(|line| Some((line["step"].as_f64()?, line[key].as_f64()?)))
                 .collect();
-            let svg = chart::svg(&values, log)?;
+            let svg = chart::svg(&values, "step", log)?;
             Some(format!(
                 "<figure><figcaption>{}<span>{note}</span></figcaption>{svg}</figure>",
                 escape(heading)

@@ -1,9 +1,8 @@
-//! Whole-model checks on the device: gradients and steps against the f64 twins, bits, resuming, and the tabular
-//! optimum of TBRM. A missing adapter fails them.
+//! Whole-model checks on the device: gradients and steps against the f64 twins, bits, resuming, and memory. A missing
+//! adapter fails them. The tabular optimum of TBRM is checked in `theory`.
 
 mod bits;
 mod memory;
-mod tabular;
 mod twin;
 
 use std::collections::BTreeMap;

@@ -23,9 +23,9 @@ struct Point {
     greatest: f64,
 }
 
-/// The chart of `values`, (step, value) in order; on a logarithmic scale where `log` and every value is above 0.
+/// The chart of `values`, (`x`, value) in order; on a logarithmic scale where `log` and every value is above 0.
 /// `None` where no value is finite.
-pub(super) fn svg(values: &[(f64, f64)], log: bool) -> Option<String> {
+pub(crate) fn svg(values: &[(f64, f64)], x_name: &str, log: bool) -> Option<String> {
     let values: Vec<_> = values.iter().copied().filter(|(_, value)| value.is_finite()).collect();
     let points = thin(&values);
     let (first, last) = (points.first()?, points.last()?);
@@ -54,7 +54,7 @@ pub(super) fn svg(values: &[(f64, f64)], log: bool) -> Option<String> {
     for (point, anchor) in ends {
         let _ = write!(
             out,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">step {}</text>",
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{x_name} {}</text>",
             x(point.step),
             HEIGHT - 4.0,
             point.step
@@ -78,7 +78,7 @@ pub(super) fn svg(values: &[(f64, f64)], log: bool) -> Option<String> {
             out,
             "<g class=\"at{only}\"><rect x=\"{before:.1}\" y=\"0\" width=\"{:.1}\" height=\"{HEIGHT}\"/>\
              <circle cx=\"{here:.1}\" cy=\"{y:.1}\" r=\"2.5\"/>\
-             <text x=\"{here:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{} · step {}</text></g>",
+             <text x=\"{here:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{} · {x_name} {}</text></g>",
             after - before,
             (y - 7.0).max(TOP + 6.0),
             number(point.mean),
@@ -212,10 +212,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_drawn_is_not() {
-        assert_eq!(svg(&[], false), None);
-        assert_eq!(svg(&[(1.0, f64::NAN)], true), None);
-        let one = svg(&[(1.0, 0.0)], true).expect("a chart of one point");
-        let gap = svg(&[(1.0, 2.0), (2.0, f64::INFINITY), (3.0, 2.0)], true).expect("a constant with a gap");
+        assert_eq!(svg(&[], "step", false), None);
+        assert_eq!(svg(&[(1.0, f64::NAN)], "step", true), None);
+        let one = svg(&[(1.0, 0.0)], "step", true).expect("a chart of one point");
+        let gap = svg(&[(1.0, 2.0), (2.0, f64::INFINITY), (3.0, 2.0)], "step", true)
+            .expect("a constant with a gap");
         assert!(!one.contains("NaN") && !gap.contains("NaN") && !gap.contains("inf"));
     }
 }

@@ -1,0 +1,53 @@
+//! `tbrm theory`: what the method promises, checked on problems that are solved exactly.
+
+use pollster::block_on;
+use serde_json::json;
+use tbrm_core::theory::{self, Check, TheoryEvent, report};
+use tbrm_core::{Error, ErrorKind};
+
+use crate::args::{Common, TheoryArgs};
+use crate::exit::{Failure, Outcome};
+use crate::progress::Progress;
+use crate::store;
+
+pub(super) fn run(args: &TheoryArgs, common: &Common) -> Result<Outcome, Failure> {
+    let gpu = super::open(common)?;
+    let mut progress: Option<Progress> = None;
+    let checks = block_on(theory::run(&gpu, common.seed, &args.only, |event| match event {
+        TheoryEvent::Checking { name, done: 0, total } => {
+            progress = Some(Progress::new(name, total as u64, 0, common.quiet));
+        }
+        TheoryEvent::Checking { done, .. } => {
+            if let Some(progress) = &mut progress {
+                progress.update(done as u64, "");
+            }
+        }
+        TheoryEvent::Checked(check) => {
+            progress = None;
+            if !common.json {
+                println!("{}", line(&check));
+            }
+        }
+    }))?;
+    if let Some(file) = &args.out {
+        let info = gpu.info();
+        let subtitle = format!("seed {} · {} · tbrm {}", common.seed, info.name, env!("CARGO_PKG_VERSION"));
+        store::write_file(file, report::render(&checks, &subtitle).as_bytes())?;
+    }
+    if common.json {
+        let passed = checks.iter().all(|check| check.passed);
+        super::print(&format!("{}\n", json!({"passed": passed, "seed": common.seed, "checks": checks})))?;
+    }
+    let failed: Vec<&str> = checks.iter().filter(|check| !check.passed).map(|check| check.name).collect();
+    if failed.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    let what = format!("not as expected: {}", failed.join(", "));
+    let help = "see what was found above; another --seed says whether it is chance";
+    Err(Error::new(ErrorKind::Check, what, help).into())
+}
+
+fn line(check: &Check) -> String {
+    let verdict = if check.passed { "as expected" } else { "NOT AS EXPECTED" };
+    format!("{}: {verdict}\n  expected: {}\n  found: {}", check.name, check.claim, check.found)
+}
