@@ -1,6 +1,7 @@
 //! Rewards: verifiers that say how good a completion is.
 
 mod exact;
+mod math;
 mod numeric;
 mod regex;
 
@@ -8,6 +9,7 @@ use crate::data::Record;
 use crate::{Error, ErrorKind, Result};
 
 pub use exact::Exact;
+pub use math::{Math, equivalent, is_right};
 pub use numeric::{Numeric, final_number};
 pub use regex::Regex;
 
@@ -33,6 +35,7 @@ pub trait Reward: Send + Sync {
 pub fn parse(kind: &str) -> Result<Box<dyn Reward>> {
     match kind.split_once(':') {
         None if kind == "exact" => Ok(Box::new(Exact)),
+        None if kind == "math" => Ok(Box::new(Math)),
         None if kind == "numeric" => Ok(Box::new(Numeric)),
         Some(("regex", pattern)) => Ok(Box::new(Regex::new(pattern)?)),
         _ => Err(Error::new(
