@@ -19,5 +19,6 @@ mod word;
 #[cfg(test)]
 mod tests;
 
+pub use extract::gold;
 pub use judge::{equivalent, is_right, vote};
 pub use verifier::Math;
