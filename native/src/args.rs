@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use names::with_options;
 pub use values::{
-    BenchWeights, Calibrate, LogFormat, Objective, Preset, Schedule, TokenizerSource, Truncated,
+    BenchWeights, Calibrate, LogFormat, Objective, Preset, PromptStyle, Schedule, TokenizerSource, Truncated,
 };
 use values::{not_negative, positive, positive_count, probability};
 
@@ -81,6 +81,11 @@ pub enum Command {
     /// Look into logs, or turn other formats into records
     #[command(subcommand, arg_required_else_help = false)]
     Logs(LogsCommand),
+    /// Problems of an embedded task, or demonstrations of it, as JSONL: to try everything without data of your own
+    #[command(
+        after_help = "Example:\n  tbrm task countdown-2 --count 2000 --out problems.jsonl\n  tbrm task sort-3 --count 1000 --demonstrations 4 --out logs.jsonl"
+    )]
+    Task(TaskArgs),
     /// Speed and memory of one optimizer step on random data
     #[command(after_help = "Example:\n  tbrm bench --preset tiny --json")]
     Bench(BenchArgs),
@@ -330,12 +335,15 @@ pub struct EvalArgs {
     /// The model
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// Problems, as JSONL with `prompt` and `answer`
+    /// Problems, as JSONL with `prompt` and `answer`, or GSM8K, AIME, AMC, Minerva Math or OlympiadBench as published
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// How an answer is judged: `exact`, `numeric` or `regex:PATTERN`
+    /// How an answer is judged: exact, numeric, math, regex:PATTERN, contains:TEXT, length:MIN-MAX, task:NAME or command:PROGRAM
     #[arg(long, value_name = "KIND")]
     pub reward: String,
+    /// What is written around each question
+    #[arg(long, value_enum, default_value_t)]
+    pub prompt_style: PromptStyle,
     /// Completions a problem
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = positive_count)]
     pub samples: usize,
@@ -398,6 +406,29 @@ pub struct LogsConvertArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Where the records go (default: stdout)
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Options of `task`.
+#[derive(Args, Debug)]
+pub struct TaskArgs {
+    /// sort, arithmetic, countdown, parity, language or story, with a level from 1 to 4: countdown-2
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// How many problems
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub count: usize,
+    /// Problems to test with: none of them is too much like one to train on, whatever the seed and the number
+    #[arg(long)]
+    pub held_out: bool,
+    /// Write K rewarded completions of each problem instead
+    #[arg(long, value_name = "K", value_parser = positive_count)]
+    pub demonstrations: Option<usize>,
+    /// The share of demonstrations that are wrong
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = not_negative, requires = "demonstrations")]
+    pub wrong: f64,
+    /// Where they go (default: stdout)
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }

@@ -9,6 +9,7 @@ mod init;
 mod logs;
 mod score;
 mod serve;
+mod task;
 mod theory;
 mod train;
 
@@ -42,6 +43,7 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Generate(args) => generate::run(args, common),
         Command::Score(args) => score::run(args, common),
         Command::Logs(command) => logs::run(command, common),
+        Command::Task(args) => task::run(args, common),
         Command::Bench(args) => bench::run(args, common),
         Command::Train(args) => train::run(args, common),
         Command::Serve(args) => serve::run(args, common),

@@ -11,6 +11,7 @@ pub mod interrupt;
 pub mod model_dir;
 pub mod pipelines;
 pub mod progress;
+mod rewards;
 pub mod serve;
 pub mod store;
 pub mod tensorboard;

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use super::benchmark;
 use crate::{Error, ErrorKind, Result};
 
 /// A prompt or a completion: plain text, or messages for the model's chat template.
@@ -165,7 +166,10 @@ impl Record {
         Record::from_fields(line, object(text.as_bytes())?, needs)
     }
 
-    fn from_fields(line: usize, map: Map<String, Value>, needs: Needs) -> Result<Record, Fault> {
+    fn from_fields(line: usize, mut map: Map<String, Value>, needs: Needs) -> Result<Record, Fault> {
+        if needs == Needs::Prompt {
+            benchmark::adopt(&mut map);
+        }
         let mut fields = Fields(map);
         let record = Record {
             line,

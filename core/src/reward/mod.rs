@@ -1,15 +1,23 @@
 //! Rewards: verifiers that say how good a completion is.
 
+mod contains;
 mod exact;
+mod length;
+mod math;
 mod numeric;
 mod regex;
+mod solved;
 
 use crate::data::Record;
 use crate::{Error, ErrorKind, Result};
 
+pub use contains::Contains;
 pub use exact::Exact;
+pub use length::Length;
+pub use math::{Math, equivalent, gold, is_right};
 pub use numeric::{Numeric, final_number};
 pub use regex::Regex;
+pub use solved::Solved;
 
 /// A verifier. Implement it for rewards of your own; all fields of the record are there to be used.
 pub trait Reward: Send + Sync {
@@ -29,16 +37,26 @@ pub trait Reward: Send + Sync {
     }
 }
 
-/// The verifier that `--reward KIND` names: `exact`, `numeric` or `regex:PATTERN`.
+/// What [`parse`] knows, for messages and help.
+pub const KINDS: &str = "exact, numeric, math, regex:PATTERN, contains:TEXT, length:MIN-MAX or task:NAME";
+
+/// The verifier that `--reward KIND` names, one of [`KINDS`].
+///
+/// # Errors
+/// [`ErrorKind::Config`] for another name, or what cannot be read behind the colon.
 pub fn parse(kind: &str) -> Result<Box<dyn Reward>> {
     match kind.split_once(':') {
         None if kind == "exact" => Ok(Box::new(Exact)),
+        None if kind == "math" => Ok(Box::new(Math)),
         None if kind == "numeric" => Ok(Box::new(Numeric)),
         Some(("regex", pattern)) => Ok(Box::new(Regex::new(pattern)?)),
+        Some(("contains", text)) => Ok(Box::new(Contains::new(text)?)),
+        Some(("length", range)) => Ok(Box::new(Length::new(range)?)),
+        Some(("task", name)) => Ok(Box::new(Solved::new(name)?)),
         _ => Err(Error::new(
             ErrorKind::Config,
             format!("no reward is called `{kind}`"),
-            "use exact, numeric or regex:PATTERN",
+            format!("use {KINDS}"),
         )),
     }
 }
@@ -115,6 +133,39 @@ mod tests {
         assert_eq!(score("regex:(\\d)|x", "4", "4x"), 1.0);
         assert_eq!(score("regex:(?<!not )good", "unused", "not good"), 0.0);
         assert_eq!(score("regex:a:b", "unused", "xa:b"), 1.0);
+    }
+
+    #[test]
+    fn math_compares_final_answers_by_value() {
+        assert_eq!(score("math", "\\frac12", "so \\boxed{0.5}"), 1.0);
+        assert_eq!(score("math", "\\frac12", "so \\boxed{0.6}"), 0.0);
+        let near = |tolerance: serde_json::Value| {
+            let line =
+                serde_json::json!({"prompt": "p", "answer": "4.2", "tolerance": tolerance}).to_string();
+            let record = Record::parse(1, &line, Needs::Prompt).unwrap();
+            Math.check(&record).and_then(|()| Math.score(&record, "\\boxed{4.25}"))
+        };
+        assert_eq!(near(0.1.into()).unwrap(), 1.0);
+        assert_eq!(near("1e-2".into()).unwrap(), 0.0);
+        assert_eq!(near(serde_json::Value::Null).unwrap(), 0.0);
+        assert!(near("little".into()).unwrap_err().what.contains("tolerance"));
+        assert!(near((-1).into()).is_err());
+    }
+
+    #[test]
+    fn contains_and_length_look_at_the_completion_alone() {
+        assert_eq!(score("contains:a:b", "", "xa:bx"), 1.0);
+        assert_eq!(score("contains:a:b", "", "xA:bx"), 0.0);
+        for (completion, want) in
+            [("", 0.0), ("ab", 0.5), ("äbcd", 1.0), ("12345678", 1.0), ("123456789012", 0.5)]
+        {
+            assert_eq!(score("length:4-8", "", completion), want, "{completion}");
+        }
+        assert_eq!(score("length:3", "", &"x".repeat(100)), 0.0);
+        assert_eq!((score("length:0-2", "", ""), score("length:0-2", "", "abc")), (1.0, 0.5));
+        for kind in ["contains:", "length:", "length:3-2", "length:0-0", "length:a-b", "length:-3"] {
+            assert!(parse(kind).is_err(), "{kind}");
+        }
     }
 
     #[test]

@@ -54,6 +54,14 @@ pub fn final_number(text: &str) -> Option<f64> {
 
 /// The numbers of a text, from left to right.
 fn numbers(text: &str) -> impl Iterator<Item = f64> {
+    spans(text).filter_map(|(start, end)| {
+        let digits: String = text[start..end].chars().filter(|&c| c != ',').collect();
+        digits.parse::<f64>().ok().filter(|x| x.is_finite())
+    })
+}
+
+/// Where the numbers of a text begin, with their sign, and end.
+pub(super) fn spans(text: &str) -> impl Iterator<Item = (usize, usize)> {
     let bytes = text.as_bytes();
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -67,10 +75,7 @@ fn numbers(text: &str) -> impl Iterator<Item = f64> {
             at = number_end(bytes, start);
             let subtracts = |b: u8| b.is_ascii_alphanumeric() || b == b')' || b == b']';
             let signed = start > 0 && bytes[start - 1] == b'-' && !(start > 1 && subtracts(bytes[start - 2]));
-            let digits: String = text[start..at].chars().filter(|&c| c != ',').collect();
-            if let Some(x) = digits.parse::<f64>().ok().filter(|x| x.is_finite()) {
-                return Some(if signed { -x } else { x });
-            }
+            return Some((start - usize::from(signed), at));
         }
         None
     })

@@ -1,7 +1,12 @@
 //! Tasks whose answers a program can check: problems without end, demonstrations with mistakes in them, and a verifier.
 
+mod arithmetic;
+mod countdown;
+mod language;
 mod sort;
+mod story;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde_json::json;
@@ -9,7 +14,46 @@ use serde_json::json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rng::Stream;
 
+pub use arithmetic::Arithmetic;
+pub use countdown::Countdown;
+pub use language::{Language, Parity};
 pub use sort::Sort;
+pub use story::Story;
+
+/// The tasks that [`by_name`] knows, each with [`LEVELS`].
+pub const NAMES: [&str; 6] = ["sort", "arithmetic", "countdown", "parity", "language", "story"];
+
+/// The levels of difficulty: a task's name is followed by one, as in `countdown-2`.
+pub const LEVELS: std::ops::RangeInclusive<usize> = 1..=4;
+
+/// The task that a name and a level name, `sort-3`; without a level, level 1.
+///
+/// # Errors
+/// [`ErrorKind::Config`] for a name or level that there is not.
+pub fn by_name(name: &str) -> Result<Box<dyn Task>> {
+    let (word, level) = match name.rsplit_once('-') {
+        Some((word, level)) => (word, level.parse().ok().filter(|level| LEVELS.contains(level))),
+        None => (name, Some(1)),
+    };
+    Ok(match (word, level) {
+        ("sort", Some(level)) => Box::new(Sort { digits: [3, 4, 5, 7][level - 1] }),
+        ("arithmetic", Some(level)) => Box::new(Arithmetic { level }),
+        ("countdown", Some(level)) => Box::new(Countdown { level }),
+        ("parity", Some(level)) => Box::new(Parity { level }),
+        ("language", Some(level)) => Box::new(Language { level }),
+        ("story", Some(level)) => Box::new(Story { level }),
+        _ => {
+            let what = format!("no task is called `{name}`");
+            let help = format!(
+                "use one of {} with a level of {} to {}, for instance countdown-2",
+                NAMES.join(", "),
+                LEVELS.start(),
+                LEVELS.end()
+            );
+            return Err(Error::new(ErrorKind::Config, what, help));
+        }
+    })
+}
 
 /// One family of problems in this many is held out.
 const FAMILIES_PER_HELD_OUT: u64 = 8;
@@ -21,6 +65,13 @@ pub struct Problem {
     pub prompt: String,
     /// What it should say.
     pub answer: String,
+}
+
+impl Problem {
+    /// The problem as a record with an answer, one line of JSON without its end.
+    pub fn to_json(&self) -> String {
+        json!({"prompt": self.prompt, "answer": self.answer}).to_string()
+    }
 }
 
 /// A completion of a problem's prompt, scored by the task's verifier: a line of a log.
@@ -42,7 +93,7 @@ impl Demonstration {
 }
 
 /// A kind of problem.
-pub trait Task: Sync {
+pub trait Task: Send + Sync {
     /// Its name, one word.
     fn name(&self) -> &'static str;
 
@@ -57,14 +108,21 @@ pub trait Task: Sync {
 
     /// What problems have in common that are too much alike to be trained on and tested with: they are held out
     /// together.
-    fn family<'a>(&self, problem: &'a Problem) -> &'a str {
-        &problem.prompt
+    fn family<'a>(&self, problem: &'a Problem) -> Cow<'a, str> {
+        Cow::Borrowed(&problem.prompt)
     }
 
     /// 1 for a right completion, 0 for a wrong one.
     fn reward(&self, problem: &Problem, completion: &str) -> f64 {
         f64::from(u8::from(completion == problem.answer))
     }
+}
+
+/// A number that misses a whole number by 1, 2 or 10, on either side.
+fn near(number: &str, random: &mut Random) -> String {
+    let off = [1, 2, 10][random.below(3)];
+    let number: i64 = number.parse().unwrap_or(0);
+    (if random.chance(0.5) { number + off } else { number - off }).to_string()
 }
 
 /// A stream's random numbers, one after the other.
@@ -136,7 +194,7 @@ impl Split {
 }
 
 fn is_held_out(task: &dyn Task, problem: &Problem) -> bool {
-    Stream::named(0, task.family(problem)).below(0, FAMILIES_PER_HELD_OUT) == 0
+    Stream::named(0, &task.family(problem)).below(0, FAMILIES_PER_HELD_OUT) == 0
 }
 
 /// `each` completions of every problem, of which the share `wrong` is wrong, scored by the task's verifier.

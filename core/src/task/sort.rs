@@ -1,5 +1,7 @@
 //! Sorting digits.
 
+use std::borrow::Cow;
+
 use super::{Problem, Random, Task};
 
 /// Sort the digits of a number, smallest first. The mistake: two different neighbours of the answer stand the wrong way
@@ -41,7 +43,7 @@ impl Task for Sort {
     }
 
     /// The same digits in another order are the same problem but for its question.
-    fn family<'a>(&self, problem: &'a Problem) -> &'a str {
-        &problem.answer
+    fn family<'a>(&self, problem: &'a Problem) -> Cow<'a, str> {
+        Cow::Borrowed(&problem.answer)
     }
 }

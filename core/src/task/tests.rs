@@ -5,29 +5,30 @@ use super::*;
 const SORT: Sort = Sort { digits: 5 };
 
 fn tasks() -> Vec<Box<dyn Task>> {
-    vec![Box::new(SORT), Box::new(Sort { digits: 3 })]
+    let names = NAMES.iter().flat_map(|name| LEVELS.map(move |level| format!("{name}-{level}")));
+    names.map(|name| by_name(&name).unwrap()).collect()
 }
 
 #[test]
 fn no_family_is_on_both_sides_and_no_problem_comes_twice() {
     for task in tasks() {
-        let split = Split::new(&*task, 3, 300, 40).unwrap();
-        assert_eq!((split.train.len(), split.held_out.len()), (300, 40));
+        let split = Split::new(&*task, 3, 60, 5).unwrap();
+        assert_eq!((split.train.len(), split.held_out.len()), (60, 5));
         let families = |problems: &[Problem]| -> HashSet<String> {
-            problems.iter().map(|p| task.family(p).to_owned()).collect()
+            problems.iter().map(|p| task.family(p).into_owned()).collect()
         };
         assert!(families(&split.train).is_disjoint(&families(&split.held_out)), "{}", task.name());
         let prompts: HashSet<&str> =
             split.train.iter().chain(&split.held_out).map(|p| p.prompt.as_str()).collect();
-        assert_eq!(prompts.len(), 340, "{}", task.name());
+        assert_eq!(prompts.len(), 65, "{}", task.name());
     }
 }
 
 #[test]
 fn the_split_is_the_same_for_all_seeds_and_sizes() {
     let (small, large) = (Split::new(&SORT, 1, 50, 50).unwrap(), Split::new(&SORT, 2, 2000, 300).unwrap());
-    let held_out: HashSet<&str> = large.held_out.iter().map(|p| SORT.family(p)).collect();
-    assert!(small.train.iter().all(|p| !held_out.contains(SORT.family(p))));
+    let held_out: HashSet<_> = large.held_out.iter().map(|p| SORT.family(p)).collect();
+    assert!(small.train.iter().all(|p| !held_out.contains(&SORT.family(p))));
 }
 
 #[test]
@@ -60,6 +61,98 @@ fn the_verifier_agrees_with_the_answers_and_refuses_the_mistakes() {
             assert_eq!(task.reward(&problem, &format!("{} ", problem.answer)), 0.0);
             assert_eq!(task.reward(&problem, ""), 0.0);
         }
+    }
+}
+
+#[test]
+fn tasks_are_found_by_name_and_level() {
+    assert_eq!((by_name("sort").unwrap().name(), by_name("story-4").unwrap().name()), ("sort", "story"));
+    for name in ["", "sort-0", "sort-5", "sort-x", "chess-1", "sort-", "-1"] {
+        let error = by_name(name).err().unwrap_or_else(|| panic!("{name}"));
+        assert!(error.help.contains("countdown-2"), "{error:?}");
+    }
+    let told: HashSet<String> = tasks().iter().map(|task| task.description()).collect();
+    assert_eq!(told.len(), tasks().len(), "levels differ in what they say of themselves");
+}
+
+#[test]
+fn arithmetic_and_stories_have_the_answers_that_working_them_out_gives() {
+    let mut random = Random::new(Stream::new(2, 0));
+    for _ in 0..300 {
+        for level in LEVELS {
+            let problem = Arithmetic { level }.problem(&mut random);
+            let (over, under, _) = countdown::evaluate(problem.prompt.trim_end_matches('=')).unwrap();
+            assert_eq!((over, under), (problem.answer.parse().unwrap(), 1), "{problem:?}");
+
+            let problem = Story { level }.problem(&mut random);
+            let words: Vec<&str> = problem.prompt.split([' ', '.']).filter(|word| !word.is_empty()).collect();
+            let mut total = None;
+            for pair in words.windows(2) {
+                let Ok(number) = pair[1].parse::<i64>() else { continue };
+                total = Some(match (total, pair[0]) {
+                    (None, _) => number,
+                    (Some(total), "has") => total * number,
+                    (Some(total), "finds" | "gets") => total + number,
+                    (Some(total), _) => total - number,
+                });
+            }
+            assert_eq!(total.map(|n| n.to_string()), Some(problem.answer.clone()), "{problem:?}");
+        }
+    }
+}
+
+#[test]
+fn any_expression_that_makes_the_number_is_right() {
+    let task = Countdown { level: 3 };
+    let problem = Problem { prompt: "2 3 7>13=".into(), answer: "2*3+7".into() };
+    for (completion, right) in [
+        ("2*3+7", true),
+        ("7+3*2", true),
+        ("(2*3)+7", true),
+        ("7+2*3", true),
+        ("2+3+7", false),
+        ("13", false),
+        ("2*3+7=13", false),
+        ("7+7-1", false),
+        ("2*3+7+0", false),
+        ("2*3+", false),
+        ("(2*3+7", false),
+        ("2*3+7/(3-3)", false),
+        ("-7", false),
+        ("", false),
+        ("9999999999999999999*2", false),
+    ] {
+        assert_eq!(task.reward(&problem, completion) == 1.0, right, "{completion}");
+    }
+    let half = Problem { prompt: "1 2 4 8>5=".into(), answer: String::new() };
+    assert_eq!(Countdown { level: 4 }.reward(&half, "8/(2/1)+4"), 0.0);
+    assert_eq!(Countdown { level: 4 }.reward(&half, "8/4+2+1"), 1.0);
+    assert_eq!(Countdown { level: 4 }.reward(&half, &"(".repeat(10_000)), 0.0);
+}
+
+#[test]
+fn answers_to_membership_are_balanced_and_true() {
+    let mut random = Random::new(Stream::new(4, 0));
+    let member = |level, text: &str| match level {
+        1 => fancy_regex::Regex::new("^(?!.*aaa)[ab]*$").unwrap().is_match(text).unwrap(),
+        2 => fancy_regex::Regex::new("^a*b*a*b*$").unwrap().is_match(text).unwrap(),
+        3 => text.matches('a').count() % 2 == 0 && text.matches('b').count() % 2 == 0,
+        _ => (text.matches('a').count() + 2 * text.matches('b').count()) % 3 == 0,
+    };
+    for level in LEVELS {
+        let problems: Vec<Problem> = (0..400).map(|_| Language { level }.problem(&mut random)).collect();
+        for problem in &problems {
+            assert_eq!(
+                problem.answer == "yes",
+                member(level, problem.prompt.trim_end_matches('>')),
+                "{problem:?}"
+            );
+        }
+        let yes = problems.iter().filter(|p| p.answer == "yes").count() as f64;
+        // Four standard errors of a share of one half.
+        assert!((yes - 200.0).abs() <= 40.0, "level {level}: {yes}");
+        let problem = Parity { level }.problem(&mut random);
+        assert_eq!(problem.answer == "odd", problem.prompt.matches('1').count() % 2 == 1);
     }
 }
 

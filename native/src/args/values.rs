@@ -122,6 +122,25 @@ pub enum BenchWeights {
     Hash,
 }
 
+/// `--prompt-style`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PromptStyle {
+    /// As they stand in the file
+    #[default]
+    Plain,
+    /// Qwen2.5-Math's: ChatML, reason step by step, box the answer
+    QwenMath,
+}
+
+impl From<PromptStyle> for tbrm_core::data::PromptStyle {
+    fn from(style: PromptStyle) -> Self {
+        match style {
+            PromptStyle::Plain => Self::Plain,
+            PromptStyle::QwenMath => Self::QwenMath,
+        }
+    }
+}
+
 /// `--from` of `logs convert`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {

@@ -1,11 +1,10 @@
 //! `tbrm eval`: accuracy on problems with known answers.
 
 use serde_json::json;
-use tbrm_core::data::Needs;
 use tbrm_core::data::record::read_all;
 use tbrm_core::data::trajectory::Truncated;
+use tbrm_core::data::{Needs, PromptStyle};
 use tbrm_core::evaluation::{Accuracy, Attempt, Mean, Problem, attempt, capacity, problems};
-use tbrm_core::reward;
 use tbrm_core::rollout::{Rollout, RolloutConfig, slots};
 
 use super::generate::{MAX_NEW_TOKENS, sampling};
@@ -13,15 +12,20 @@ use crate::args::{Common, EvalArgs};
 use crate::exit::{Failure, Outcome};
 use crate::model_dir;
 use crate::progress::Progress;
+use crate::rewards;
 use crate::store::{read_file, write_file};
 
 /// Sequences generated at a time, where there is room: more of them are no faster on a processor.
 const SLOTS: usize = 64;
 
 pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> {
-    let reward = reward::parse(&args.reward)?;
+    let reward = rewards::parse(&args.reward)?;
     let file = args.data.display().to_string();
-    let (records, _) = read_all(&file, &read_file(&args.data)?, Needs::Prompt, false)?;
+    let (mut records, _) = read_all(&file, &read_file(&args.data)?, Needs::Prompt, false)?;
+    for record in &mut records {
+        let styled = PromptStyle::from(args.prompt_style).apply(&record.prompt);
+        record.prompt = styled.map_err(|error| error.at(format!("{file}:{}", record.line)))?;
+    }
     let model = model_dir::read(&args.model)?;
     let encoder = model.encoder(None, Truncated::Keep)?;
     let max_new = args.sampling.max_new_tokens.unwrap_or(MAX_NEW_TOKENS);
@@ -61,6 +65,7 @@ fn lines(problems: &[Problem<'_>], attempts: &[Vec<Attempt>]) -> String {
             "line": problem.record.line,
             "id": problem.record.id,
             "sample": sample,
+            "answer": problem.record.answer,
             "completion": attempt.text,
             "num_tokens": attempt.completion.tokens.len(),
             "finished": attempt.completion.finished,

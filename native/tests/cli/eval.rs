@@ -61,6 +61,48 @@ fn the_summary_is_that_of_the_completions() {
 }
 
 #[test]
+fn published_benchmarks_are_read_as_they_are() {
+    let place = place();
+    place.write(
+        "published.jsonl",
+        concat!(
+            "{\"question\": \"1+1?\", \"answer\": \"1 + 1 = 2\\n#### 2\"}\n",
+            "{\"id\": 60, \"problem\": \"Find x.\", \"question\": \"Find x.\", \"answer\": \"025\"}\n",
+            "{\"problem\": \"How wide?\", \"solution\": \"It is \\\\boxed{1.6} cm\", \"idx\": 0}\n",
+            "{\"question\": \"Which?\", \"context\": null, \"final_answer\": [\"$69$\", \"$84$\"], \"error\": null}\n",
+        ),
+    );
+    place.done("eval --model model --data published.jsonl --reward math --max-new-tokens 8 --out out.jsonl");
+    let answers: Vec<Value> = place.lines("out.jsonl").iter().map(|line| line["answer"].clone()).collect();
+    assert_eq!(answers, [json!("2"), json!("025"), json!("1.6"), json!("$69$, $84$")]);
+    let long =
+        "eval --model model --data published.jsonl --reward math --max-new-tokens 8 --prompt-style qwen-math";
+    // The style is longer than this model's positions.
+    assert!(place.refused(1, long).contains("published.jsonl:1"));
+}
+
+#[test]
+fn a_program_can_judge() {
+    let place = place();
+    place.write("judge.py", "import json, sys\nfor line in sys.stdin:\n    record = json.loads(line)\n    print(len(record['completion']) / 100 + int(record['answer']), flush=True)\n");
+    place.done(&format!("{EVAL} --out out.jsonl --reward exact"));
+    let lines = place.lines("out.jsonl");
+    let run = place
+        .command(EVAL)
+        .args(["--out", "judged.jsonl", "--reward", "command:python3 judge.py"])
+        .output()
+        .expect("starts");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    for (plain, judged) in lines.iter().zip(place.lines("judged.jsonl")) {
+        let text = plain["completion"].as_str().expect("text");
+        let answer = plain["answer"]
+            .as_str()
+            .map_or_else(|| number(&plain["answer"]), |text| text.parse().expect("a number"));
+        assert!((number(&judged["reward"]) - (text.chars().count() as f64 / 100.0 + answer)).abs() <= 1e-12);
+    }
+}
+
+#[test]
 fn the_table_has_a_line_for_each_figure() {
     let place = place();
     let text = place.done(&format!("{EVAL} --reward numeric --samples 2 --temperature 0"));

@@ -11,3 +11,4 @@ mod pipelines;
 mod score;
 mod serve;
 mod support;
+mod task;
