@@ -7,6 +7,7 @@ pub mod corpus;
 pub mod logs;
 pub mod order;
 pub mod record;
+pub mod sets;
 pub mod tokenizer;
 pub mod trajectory;
 
@@ -14,5 +15,6 @@ pub use batch::Batch;
 pub use chat::ChatTemplate;
 pub use order::Order;
 pub use record::{Message, Needs, Record, Rejection, Text};
+pub use sets::Sets;
 pub use tokenizer::Tokenizer;
 pub use trajectory::Trajectory;

@@ -22,17 +22,13 @@ fn tree() -> Vec<Trajectory> {
     for prompt in 0..PROMPTS {
         for first in 0..VOCAB {
             for second in 0..VOCAB {
+                // Two unlike tokens: a decoder cannot tell a prompt `x` from `x x`, whose attention averages equals.
+                let tokens = vec![2 * prompt, 2 * prompt + 1, first, second];
                 all.push(Trajectory {
-                    file: std::sync::Arc::default(),
                     line: all.len() + 1,
-                    id: None,
-                    prompt_len: 2,
-                    // Two unlike tokens: a decoder cannot tell a prompt `x` from `x x`, whose attention averages equals.
-                    tokens: vec![2 * prompt, 2 * prompt + 1, first, second],
                     truncated: true,
                     reward: Some(stream.uniform(all.len() as u64)),
-                    weight: 1.0,
-                    group: None,
+                    ..Trajectory::new(2, tokens)
                 });
             }
         }
