@@ -2,16 +2,17 @@
 // backward makes dloss/dlogits = a * onehot - b * softmax. Logits never come here. One invocation a trajectory, so a
 // trajectory's sums run in token order whatever else is in the batch.
 //
-// logp = chosen - lse; V_h = lse of row h; rho = sum(logp - ref_logp); all of kappa * logits.
-// `scale` below is weight * kappa / (the step's sum of weights): kappa because the logits stand in the formulas
-// multiplied by it.
+// logp = chosen - lse; V_h = lse of row h; rho = sum(logp - ref_logp); all of kappa * logits. Every gradient carries
+// weight * kappa * inv_weight: kappa because the logits stand in the formulas multiplied by it.
+//
+// Where b = a (all but tbrm, brm and hybrid) the kernel writes a alone, and a copy makes b of it.
 
 #import shared/grid
 
 const WG: u32 = 8u;
 // Words of one trajectory in `traj` and in `stats`.
 const TRAJ: u32 = 4u;
-const STATS: u32 = 8u;
+const STATS: u32 = 10u;
 
 struct ObjectiveParams {
     trajectories: u32, // S
@@ -19,26 +20,51 @@ struct ObjectiveParams {
 
 // What varies from step to step.
 struct ObjectiveStep {
-    inv_weight: f32, // 1 / sum of the step's weights (for sft: of weight * tokens)
+    inv_weight: f32, // 1 / sum of the step's weights, each times its tokens where the objective is a mean over tokens
     inv_beta: f32,
     kappa: f32,
+    beta: f32,
+    kl: f32, // weight of the KL term
+    clip_low: f32,
+    clip_high: f32,
+    per_completion: u32, // grpo: 1 where each completion's loss is the mean over its tokens
+    lambda: f32, // hybrid: the share of tbrm
+    tbrm_inv_weight: f32, // hybrid: 1 / sum of the step's weights
 }
 
 @group(0) @binding(0) var<uniform> p: ObjectiveParams;
 @group(0) @binding(1) var<uniform> step: ObjectiveStep;
 
 @group(0) @binding(2) var<storage, read> traj_start: array<u32>; // (S + 1) first row of each trajectory
-@group(0) @binding(3) var<storage, read> traj: array<f32>; // (S, TRAJ): reward, weight, v_ref, -
+@group(0) @binding(3) var<storage, read> traj: array<f32>; // (S, TRAJ): reward, weight, v_ref, signal: what the host makes of the rewards (advantage, V*, +1 or -1 of a pair)
 @group(0) @binding(4) var<storage, read> lse: array<f32>; // (R)
 @group(0) @binding(5) var<storage, read> chosen: array<f32>; // (R)
 @group(0) @binding(6) var<storage, read> ref_logp: array<f32>; // (R)
 @group(0) @binding(7) var<storage, read> entropy: array<f32>; // (R)
-@group(0) @binding(8) var<storage, read_write> stats: array<f32>; // (S, STATS): logp, rho, v1, entropy (sums), loss (weighted), residual, residual^2 (over the tokens for brm), weight
+@group(0) @binding(8) var<storage, read_write> stats: array<f32>; // (S, STATS): logp, rho, v1, entropy (sums), loss (weighted), residual, residual^2 (over the tokens for brm), weight, tokens clipped below and above (grpo)
 @group(0) @binding(9) var<storage, read_write> a: array<f32>; // (R)
 @group(0) @binding(10) var<storage, read_write> b: array<f32>; // (R)
+@group(0) @binding(11) var<storage, read> old_logp: array<f32>; // (R) of the policy that wrote the completion
+@group(0) @binding(12) var<storage, read> sets: array<u32>; // (S, 2) first trajectory, and one past the last, of its group or pair
 
 fn trajectory(wid: vec3<u32>, nwg: vec3<u32>, lid: u32) -> u32 {
     return group_index(wid, nwg) * WG + lid;
+}
+
+// a of every row of a trajectory.
+fn fill(s: u32, g: f32) {
+    for (var r = traj_start[s]; r < traj_start[s + 1u]; r++) {
+        a[r] = g;
+    }
+}
+
+// The statistics behind the sums.
+fn report(s: u32, loss: f32, residual: f32) {
+    let base = s * STATS;
+    stats[base + 4u] = loss;
+    stats[base + 5u] = residual;
+    stats[base + 6u] = residual * residual;
+    stats[base + 7u] = traj[s * TRAJ + 1u];
 }
 
 @compute @workgroup_size(WG)
@@ -88,10 +114,7 @@ fn objective_tbrm(
         a[r] = g;
         b[r] = select(g, 0.0, r == traj_start[s]);
     }
-    stats[base + 4u] = weight * step.inv_weight * delta * delta;
-    stats[base + 5u] = delta;
-    stats[base + 6u] = delta * delta;
-    stats[base + 7u] = weight;
+    report(s, weight * step.inv_weight * delta * delta, delta);
 }
 
 // The token-level ablation: delta_h = kappa * logit_h - ref_logp_h - V_{h+1}, the last one - R / beta instead of V.
@@ -148,13 +171,195 @@ fn objective_sft(
     let base = s * STATS;
     let weight = traj[s * TRAJ + 1u];
     let delta = stats[base + 1u] + stats[base + 2u] - traj[s * TRAJ + 2u] - traj[s * TRAJ] * step.inv_beta;
-    let g = -weight * step.inv_weight * step.kappa;
-    for (var r = traj_start[s]; r < traj_start[s + 1u]; r++) {
-        a[r] = g;
-        b[r] = g;
+    fill(s, -weight * step.inv_weight * step.kappa);
+    report(s, -weight * step.inv_weight * stats[base], delta);
+}
+
+// Loss -A logp, A = signal - kl * rho constant: signal is the reward less its baseline.
+@compute @workgroup_size(WG)
+fn objective_reinforce(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let s = trajectory(wid, nwg, lid);
+    if s >= p.trajectories {
+        return;
     }
-    stats[base + 4u] = -weight * step.inv_weight * stats[base];
-    stats[base + 5u] = delta;
-    stats[base + 6u] = delta * delta;
+    let share = traj[s * TRAJ + 1u] * step.inv_weight;
+    let advantage = traj[s * TRAJ + 3u] - step.kl * stats[s * STATS + 1u];
+    fill(s, -advantage * share * step.kappa);
+    report(s, -advantage * share * stats[s * STATS], 0.0);
+}
+
+// The same, the rest of the group being the baseline of kl * rho too.
+@compute @workgroup_size(WG)
+fn objective_rloo(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let s = trajectory(wid, nwg, lid);
+    if s >= p.trajectories {
+        return;
+    }
+    let first = sets[2u * s];
+    let last = sets[2u * s + 1u];
+    var others = 0.0;
+    for (var i = first; i < last; i++) {
+        if i != s {
+            others += stats[i * STATS + 1u];
+        }
+    }
+    others /= f32(max(last - first, 2u) - 1u);
+    let share = traj[s * TRAJ + 1u] * step.inv_weight;
+    let advantage = traj[s * TRAJ + 3u] - step.kl * (stats[s * STATS + 1u] - others);
+    fill(s, -advantage * share * step.kappa);
+    report(s, -advantage * share * stats[s * STATS], 0.0);
+}
+
+// Per token -min(r A, clip(r) A) + kl * k3, r = exp(logp - old_logp), k3 = exp(ref_logp - logp) - (ref_logp - logp) - 1.
+@compute @workgroup_size(WG)
+fn objective_grpo(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let s = trajectory(wid, nwg, lid);
+    if s >= p.trajectories {
+        return;
+    }
+    let base = s * STATS;
+    let first = traj_start[s];
+    let last = traj_start[s + 1u];
+    let weight = traj[s * TRAJ + 1u];
+    let advantage = traj[s * TRAJ + 3u];
+    var share = weight * step.inv_weight;
+    if step.per_completion != 0u {
+        share /= f32(max(last - first, 1u));
+    }
+    var loss = 0.0;
+    var below = 0.0;
+    var above = 0.0;
+    for (var r = first; r < last; r++) {
+        let logp = chosen[r] - lse[r];
+        let ratio = exp(logp - old_logp[r]);
+        var kept = ratio;
+        // The minimum is the clipped ratio, a constant, on one side only: where the ratio went the advantage's way.
+        var slope = ratio * advantage;
+        if advantage < 0.0 && ratio < 1.0 - step.clip_low {
+            kept = 1.0 - step.clip_low;
+            slope = 0.0;
+            below += 1.0;
+        }
+        if advantage > 0.0 && ratio > 1.0 + step.clip_high {
+            kept = 1.0 + step.clip_high;
+            slope = 0.0;
+            above += 1.0;
+        }
+        var k3 = 0.0;
+        var dk3 = 0.0;
+        // Without the term there is no reference, and its 0 would overflow.
+        if step.kl > 0.0 {
+            let gap = ref_logp[r] - logp;
+            k3 = exp(gap) - gap - 1.0;
+            dk3 = 1.0 - exp(gap);
+        }
+        loss += step.kl * k3 - kept * advantage;
+        a[r] = (step.kl * dk3 - slope) * share * step.kappa;
+    }
+    stats[base + 4u] = loss * share;
+    stats[base + 5u] = 0.0;
+    stats[base + 6u] = 0.0;
     stats[base + 7u] = weight;
+    stats[base + 8u] = below;
+    stats[base + 9u] = above;
+}
+
+// Of a pair, the better first: -log sigmoid(m), m = beta * (rho of the better - rho of the worse); half of it each.
+@compute @workgroup_size(WG)
+fn objective_dpo(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let s = trajectory(wid, nwg, lid);
+    if s >= p.trajectories {
+        return;
+    }
+    let first = sets[2u * s];
+    var g = 0.0;
+    var loss = 0.0;
+    // Padding has no partner.
+    if sets[2u * s + 1u] == first + 2u {
+        let margin = step.beta * (stats[first * STATS + 1u] - stats[(first + 1u) * STATS + 1u]);
+        let share = traj[s * TRAJ + 1u] * step.inv_weight;
+        g = -traj[s * TRAJ + 3u] * step.beta / (1.0 + exp(margin)) * share * step.kappa;
+        loss = 0.5 * share * (max(-margin, 0.0) + log(1.0 + exp(-abs(margin))));
+    }
+    fill(s, g);
+    report(s, loss, 0.0);
+}
+
+// delta = beta * rho - (R - V*), loss delta^2; V* is the signal.
+@compute @workgroup_size(WG)
+fn objective_a2po(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let s = trajectory(wid, nwg, lid);
+    if s >= p.trajectories {
+        return;
+    }
+    let share = traj[s * TRAJ + 1u] * step.inv_weight;
+    let delta = step.beta * stats[s * STATS + 1u] - (traj[s * TRAJ] - traj[s * TRAJ + 3u]);
+    fill(s, 2.0 * step.beta * delta * share * step.kappa);
+    report(s, delta * delta * share, delta);
+}
+
+// delta = log Z + rho - R / beta, loss delta^2; log Z the group's mean of R / beta - rho, constant.
+@compute @workgroup_size(WG)
+fn objective_tba(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let s = trajectory(wid, nwg, lid);
+    if s >= p.trajectories {
+        return;
+    }
+    let first = sets[2u * s];
+    let last = sets[2u * s + 1u];
+    var log_z = 0.0;
+    for (var i = first; i < last; i++) {
+        log_z += traj[i * TRAJ] * step.inv_beta - stats[i * STATS + 1u];
+    }
+    log_z /= f32(last - first);
+    let share = traj[s * TRAJ + 1u] * step.inv_weight;
+    let delta = log_z + stats[s * STATS + 1u] - traj[s * TRAJ] * step.inv_beta;
+    fill(s, 2.0 * delta * share * step.kappa);
+    report(s, delta * delta * share, delta);
+}
+
+// lambda * tbrm + (1 - lambda) * what stands in a, b and the loss: another objective's.
+@compute @workgroup_size(WG)
+fn objective_hybrid(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let s = trajectory(wid, nwg, lid);
+    if s >= p.trajectories {
+        return;
+    }
+    let base = s * STATS;
+    let share = traj[s * TRAJ + 1u] * step.tbrm_inv_weight;
+    let delta = stats[base + 1u] + stats[base + 2u] - traj[s * TRAJ + 2u] - traj[s * TRAJ] * step.inv_beta;
+    let g = 2.0 * delta * share * step.kappa;
+    for (var r = traj_start[s]; r < traj_start[s + 1u]; r++) {
+        a[r] = mix(a[r], g, step.lambda);
+        b[r] = mix(b[r], select(g, 0.0, r == traj_start[s]), step.lambda);
+    }
+    report(s, mix(stats[base + 4u], share * delta * delta, step.lambda), delta);
 }

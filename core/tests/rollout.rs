@@ -66,19 +66,8 @@ fn engine(gpu: &Gpu, model: &Model) -> Engine {
 
 /// Log-probs of all tokens as the next one, by the forward of training.
 fn next_logp(engine: &mut Engine, before: &[u32]) -> Vec<f64> {
-    let trajectories: Vec<Trajectory> = (0..VOCAB as u32)
-        .map(|token| Trajectory {
-            file: std::sync::Arc::default(),
-            line: 1,
-            id: None,
-            prompt_len: before.len(),
-            tokens: [before, &[token]].concat(),
-            truncated: true,
-            reward: None,
-            weight: 1.0,
-            group: None,
-        })
-        .collect();
+    let trajectories: Vec<Trajectory> =
+        (0..VOCAB as u32).map(|token| Trajectory::new(before.len(), [before, &[token]].concat())).collect();
     let all: Vec<&Trajectory> = trajectories.iter().collect();
     let scored = block_on(engine.score(&all, |_| {})).expect("the device runs it");
     scored.iter().map(|scored| f64::from(scored.logp[0])).collect()

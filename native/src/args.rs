@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub use names::with_options;
 pub use values::{
-    BenchWeights, Calibrate, LogFormat, Objective, Preset, PromptStyle, Schedule, TokenizerSource, Truncated,
+    BenchWeights, Calibrate, LogFormat, LossType, Objective, Preset, PromptStyle, Schedule, TokenizerSource,
+    Truncated,
 };
 use values::{not_negative, positive, positive_count, probability};
 
@@ -184,9 +185,33 @@ pub struct ObjectiveArgs {
     /// The objective
     #[arg(long, value_enum, default_value_t)]
     pub objective: Objective,
-    /// How strongly the reward pulls away from the reference: smaller is stronger
-    #[arg(long, value_name = "B", default_value_t = 0.05, value_parser = positive, allow_negative_numbers = true)]
-    pub beta: f64,
+    /// How strongly the reward pulls away from the reference: smaller is stronger (default: 0.05; dpo 0.1, a2po 0.001)
+    #[arg(long, value_name = "B", value_parser = positive, allow_negative_numbers = true)]
+    pub beta: Option<f64>,
+    /// reinforce, rloo, grpo: weight of the KL term (default: 0.05, grpo 0.04, its other loss types 0)
+    #[arg(long, value_name = "C", value_parser = not_negative, allow_negative_numbers = true)]
+    pub kl_coefficient: Option<f64>,
+    /// grpo: how far below 1 the ratio to the old policy counts (default: 0.2)
+    #[arg(long, value_name = "EPS", value_parser = not_negative, allow_negative_numbers = true)]
+    pub clip: Option<f64>,
+    /// grpo: how far above 1 it counts (default: 0.2, dapo 0.28)
+    #[arg(long, value_name = "EPS", value_parser = not_negative, allow_negative_numbers = true)]
+    pub clip_high: Option<f64>,
+    /// grpo: how the mean over tokens is taken (default: grpo)
+    #[arg(long, value_enum)]
+    pub loss_type: Option<LossType>,
+    /// grpo with the loss type dr_grpo: its constant length, in tokens (default: the longest completion's)
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub loss_length: Option<usize>,
+    /// a2po: the beta of V* (default: 0.5)
+    #[arg(long, value_name = "B", value_parser = positive, allow_negative_numbers = true)]
+    pub value_beta: Option<f64>,
+    /// hybrid: the share of tbrm, from 0 to 1 (default: 0.5)
+    #[arg(long, value_name = "SHARE", value_parser = not_negative, allow_negative_numbers = true)]
+    pub lambda: Option<f64>,
+    /// hybrid: the objective that tbrm is mixed with (default: grpo)
+    #[arg(long, value_enum)]
+    pub hybrid_with: Option<Objective>,
     /// Factor on the logits: the policy that is trained samples at temperature 1/K
     #[arg(long, value_name = "K", default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     pub logit_scale: f64,

@@ -73,9 +73,8 @@ pub async fn bench(
 }
 
 fn find_objective(name: &str) -> Result<Objective> {
-    let known = [Objective::Tbrm, Objective::Brm, Objective::Sft];
-    known.into_iter().find(|objective| objective.name() == name).ok_or_else(|| {
-        let names = known.map(Objective::name).join(", ");
+    Objective::ALL.into_iter().find(|objective| objective.name() == name).ok_or_else(|| {
+        let names = Objective::ALL.map(Objective::name).join(", ");
         unknown(format!("no objective is called `{name}`"), format!("use one of {names}"))
     })
 }

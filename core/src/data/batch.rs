@@ -28,6 +28,8 @@ pub struct Batch {
     pub rewards: Vec<f32>,
     /// (S) weights.
     pub weights: Vec<f32>,
+    /// (S) first trajectory, and one past the last, of the set that each belongs to: its group or pair, or itself.
+    pub sets: Vec<[u32; 2]>,
     /// (S of real trajectories) index of each trajectory in the data, where its reference log-probs are found.
     pub indices: Vec<usize>,
     /// (T) the distinct token ids, ascending; the first `num_unique` count.
@@ -52,25 +54,44 @@ pub struct Shape {
     pub trajectories: usize,
 }
 
-/// Distributes trajectories of `lengths` tokens over micro-batches of at most `budget` tokens, by first fit in order.
-/// A trajectory is never split; one above the budget is an error. Returns the places in `lengths`.
-pub fn pack(lengths: &[usize], budget: usize) -> Result<Vec<Vec<usize>>> {
-    let mut batches: Vec<(usize, Vec<usize>)> = Vec::new();
-    for (i, &length) in lengths.iter().enumerate() {
-        if length > budget {
-            let what = format!("a trajectory of {length} tokens does not fit a micro-batch of {budget}");
+/// What a set of trajectories takes of a micro-batch, or what a micro-batch has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Packed tokens.
+    pub tokens: usize,
+    /// Trajectories.
+    pub trajectories: usize,
+}
+
+/// Distributes sets of trajectories over micro-batches of at most `budget`, by first fit in order. A set is never split;
+/// one above the budget is an error. Returns the places in `sets`.
+pub fn pack(sets: &[Load], budget: Load) -> Result<Vec<Vec<usize>>> {
+    let mut batches: Vec<(Load, Vec<usize>)> = Vec::new();
+    for (i, &set) in sets.iter().enumerate() {
+        let fits = |used: Load| {
+            used.tokens + set.tokens <= budget.tokens
+                && used.trajectories + set.trajectories <= budget.trajectories
+        };
+        if !fits(Load { tokens: 0, trajectories: 0 }) {
+            let whose = match set.trajectories {
+                1 => "a trajectory".to_owned(),
+                n => format!("a set of {n} trajectories that belong together,"),
+            };
+            let what =
+                format!("{whose} of {} tokens does not fit a micro-batch of {}", set.tokens, budget.tokens);
             return Err(Error::new(
                 ErrorKind::TooLarge,
                 what,
                 "raise `micro_batch_tokens`, or lower `max_length`",
             ));
         }
-        match batches.iter_mut().find(|(used, _)| used + length <= budget) {
+        match batches.iter_mut().find(|(used, _)| fits(*used)) {
             Some((used, members)) => {
-                *used += length;
+                used.tokens += set.tokens;
+                used.trajectories += set.trajectories;
                 members.push(i);
             }
-            None => batches.push((length, vec![i])),
+            None => batches.push((set, vec![i])),
         }
     }
     Ok(batches.into_iter().map(|(_, members)| members).collect())
@@ -97,6 +118,20 @@ impl Batch {
         }
         batch.sort_tokens();
         batch
+    }
+
+    /// Says that the trajectories stand in sets of `sizes`, one set after the other; not padded yet.
+    ///
+    /// # Panics
+    /// Where the sizes do not add up to the trajectories.
+    pub fn with_sets(mut self, sizes: impl IntoIterator<Item = usize>) -> Self {
+        self.sets.clear();
+        for size in sizes {
+            let first = self.sets.len() as u32;
+            self.sets.extend(std::iter::repeat_n([first, first + size as u32], size));
+        }
+        assert_eq!(self.sets.len(), self.indices.len(), "sets of other trajectories");
+        self
     }
 
     /// The sizes.
@@ -173,6 +208,8 @@ impl Batch {
     /// Ends a trajectory after the rows pushed so far.
     fn push_trajectory(&mut self, reward: f32, weight: f32) {
         self.rewards.push(reward);
+        let own = self.weights.len() as u32;
+        self.sets.push([own, own + 1]);
         self.weights.push(weight);
         self.traj_start.push(self.rows.len() as u32);
     }
@@ -200,17 +237,7 @@ mod tests {
     use super::*;
 
     fn trajectory(tokens: &[u32], prompt_len: usize, reward: f64) -> Trajectory {
-        Trajectory {
-            file: std::sync::Arc::default(),
-            line: 1,
-            id: None,
-            prompt_len,
-            tokens: tokens.to_vec(),
-            truncated: false,
-            reward: Some(reward),
-            weight: 1.5,
-            group: None,
-        }
+        Trajectory { reward: Some(reward), weight: 1.5, ..Trajectory::new(prompt_len, tokens.to_vec()) }
     }
 
     fn example() -> Batch {
@@ -220,9 +247,27 @@ mod tests {
 
     #[test]
     fn packing_is_first_fit_and_never_splits() {
-        assert_eq!(pack(&[5, 4, 3, 2, 6], 8).unwrap(), [vec![0, 2], vec![1, 3], vec![4]]);
-        assert_eq!(pack(&[], 8).unwrap(), Vec::<Vec<usize>>::new());
-        assert!(pack(&[3, 9], 8).unwrap_err().what.contains("9 tokens"));
+        let load = |(tokens, trajectories)| Load { tokens, trajectories };
+        let of = |sets: &[(usize, usize)], budget| {
+            pack(&sets.iter().copied().map(load).collect::<Vec<_>>(), load(budget))
+        };
+        let alone = [(5, 1), (4, 1), (3, 1), (2, 1), (6, 1)];
+        assert_eq!(of(&alone, (8, 9)).unwrap(), [vec![0, 2], vec![1, 3], vec![4]]);
+        assert_eq!(of(&alone, (80, 2)).unwrap(), [vec![0, 1], vec![2, 3], vec![4]]);
+        assert_eq!(of(&[(5, 2), (4, 2), (3, 1)], (9, 3)).unwrap(), [vec![0, 2], vec![1]]);
+        assert_eq!(of(&[], (8, 1)).unwrap(), Vec::<Vec<usize>>::new());
+        assert!(of(&[(3, 1), (9, 1)], (8, 9)).unwrap_err().what.contains("9 tokens"));
+        assert!(of(&[(3, 4)], (8, 3)).unwrap_err().what.contains("a set of 4 trajectories"));
+    }
+
+    #[test]
+    fn sets_are_ranges_of_trajectories_and_padding_stands_alone() {
+        let t = trajectory(&[5, 7, 5, 9], 2, 1.0);
+        let mut b = Batch::new((0..3).map(|i| (i, &t)));
+        assert_eq!(b.sets, [[0, 1], [1, 2], [2, 3]]);
+        b = b.with_sets([1, 2]);
+        b.pad_to(Shape { tokens: 16, rows: 8, trajectories: 5 }).unwrap();
+        assert_eq!(b.sets, [[0, 1], [1, 3], [1, 3], [3, 4], [4, 5]]);
     }
 
     #[test]

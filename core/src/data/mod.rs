@@ -9,6 +9,7 @@ pub mod logs;
 pub mod order;
 mod prompt_style;
 pub mod record;
+pub mod sets;
 pub mod tokenizer;
 pub mod trajectory;
 
@@ -17,5 +18,6 @@ pub use chat::ChatTemplate;
 pub use order::Order;
 pub use prompt_style::PromptStyle;
 pub use record::{Message, Needs, Record, Rejection, Text};
+pub use sets::Sets;
 pub use tokenizer::Tokenizer;
 pub use trajectory::Trajectory;

@@ -67,8 +67,10 @@ pub enum Needs {
     Prompt,
     /// Prompt and completion: `sft`, `score`.
     Completion,
-    /// Prompt, completion and reward: `tbrm`, `brm`.
+    /// Prompt, completion and reward: `tbrm`, `brm` and most others.
     Reward,
+    /// Prompt and a pair of completions: `dpo`.
+    Pair,
 }
 
 /// A line that is not a valid record.
@@ -208,6 +210,10 @@ impl Record {
         }
         if needs == Needs::Prompt {
             return Ok(());
+        }
+        if needs == Needs::Pair {
+            let missing = "is missing: the objective compares pairs of `chosen` and `rejected` completions";
+            return if self.chosen.is_some() { Ok(()) } else { Err(fault("chosen", missing)) };
         }
         if self.completion.is_none() {
             let pair =

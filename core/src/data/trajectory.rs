@@ -31,9 +31,33 @@ pub struct Trajectory {
     pub weight: f64,
     /// Names the prompt that several rollouts share.
     pub group: Option<String>,
+    /// Of a pair: whether it is the better completion.
+    pub preferred: Option<bool>,
+    /// Log-prob of each action under the policy that wrote the completion.
+    pub logps: Option<Vec<f32>>,
+    /// V* of the prompt, where it was estimated beforehand.
+    pub v_star: Option<f64>,
 }
 
 impl Trajectory {
+    /// The trajectory of `tokens`, of weight 1, and nothing else known of it.
+    pub fn new(prompt_len: usize, tokens: Vec<u32>) -> Trajectory {
+        Trajectory {
+            file: Arc::default(),
+            line: 1,
+            id: None,
+            prompt_len,
+            tokens,
+            truncated: false,
+            reward: None,
+            weight: 1.0,
+            group: None,
+            preferred: None,
+            logps: None,
+            v_star: None,
+        }
+    }
+
     /// Actions: tokens of the completion, end token included.
     pub fn num_actions(&self) -> usize {
         self.tokens.len() - self.prompt_len
@@ -41,12 +65,13 @@ impl Trajectory {
 
     /// The record's place, for messages: `FILE:LINE`.
     pub fn place(&self) -> String {
-        if self.file.is_empty() {
-            format!("line {}", self.line)
-        } else {
-            format!("{}:{}", self.file, self.line)
-        }
+        place(&self.file, self.line)
     }
+}
+
+/// A record's place, for messages.
+pub(crate) fn place(file: &str, line: usize) -> String {
+    if file.is_empty() { format!("line {line}") } else { format!("{file}:{line}") }
 }
 
 /// What happens to completions without an end (`truncated` among a run's settings).
@@ -110,8 +135,35 @@ impl<'a> Encoder<'a> {
 
     /// The trajectory of a record that has a completion; `file` is the name of the record's file.
     pub fn trajectory(&self, file: &str, record: &Record) -> Result<Trajectory, Rejection> {
+        let built = match &record.completion {
+            Some(completion) => self.build(record, "completion", completion),
+            None => Err((Some("completion"), "is missing".into())),
+        };
+        self.named(file, record, built)
+    }
+
+    /// The two trajectories of a record that has a pair, the better first, with the rewards 1 and 0.
+    pub fn pair(&self, file: &str, record: &Record) -> Result<[Trajectory; 2], Rejection> {
+        let side = |field: &'static str, text: &Option<Text>, better: bool| {
+            let built = match text {
+                Some(text) => self.build(record, field, text),
+                None => Err((Some(field), "is missing".into())),
+            };
+            let reward = Some(f64::from(u8::from(better)));
+            let of_pair = |t| Trajectory { preferred: Some(better), reward, logps: None, ..t };
+            self.named(file, record, built.map(of_pair))
+        };
+        Ok([side("chosen", &record.chosen, true)?, side("rejected", &record.rejected, false)?])
+    }
+
+    fn named(
+        &self,
+        file: &str,
+        record: &Record,
+        built: Result<Trajectory, (Option<&'static str>, String)>,
+    ) -> Result<Trajectory, Rejection> {
         let named = |trajectory| Trajectory { file: file.into(), ..trajectory };
-        self.build(record).map(named).map_err(|(field, reason)| Rejection {
+        built.map(named).map_err(|(field, reason)| Rejection {
             file: file.to_owned(),
             line: record.line,
             field: field.map(str::to_owned),
@@ -120,18 +172,23 @@ impl<'a> Encoder<'a> {
         })
     }
 
-    fn build(&self, record: &Record) -> Result<Trajectory, (Option<&'static str>, String)> {
+    /// The prompt of `record` with the completion `text`, which stands in `field`.
+    fn build(
+        &self,
+        record: &Record,
+        field: &'static str,
+        text: &Text,
+    ) -> Result<Trajectory, (Option<&'static str>, String)> {
         let mut tokens = self.prompt(&record.prompt).map_err(|e| (Some("prompt"), e))?;
         let prompt_len = tokens.len();
-        let completion = |e: String| (Some("completion"), e);
-        let actions = match (&record.completion, &record.prompt) {
-            (None, _) => return Err(completion("is missing".into())),
-            (Some(Text::Plain(text)), _) => self.tokenizer.encode_continuation(text),
-            (Some(Text::Messages(answer)), Text::Messages(prompt)) => {
+        let completion = |e: String| (Some(field), e);
+        let actions = match (text, &record.prompt) {
+            (Text::Plain(text), _) => self.tokenizer.encode_continuation(text),
+            (Text::Messages(answer), Text::Messages(prompt)) => {
                 let text = self.chat().and_then(|c| c.completion(prompt, answer).map_err(|e| e.what));
                 self.tokenizer.encode_continuation(&text.map_err(completion)?)
             }
-            (Some(Text::Messages(_)), Text::Plain(_)) => {
+            (Text::Messages(_), Text::Plain(_)) => {
                 return Err(completion("is messages, but the prompt is text".into()));
             }
         };
@@ -151,17 +208,24 @@ impl<'a> Encoder<'a> {
                 format!("the record has {} tokens, above the limit of {}", tokens.len(), self.max_length);
             return Err((None, reason));
         }
+        let actions = tokens.len() - prompt_len;
+        if let Some(logps) = record.logps.as_ref().filter(|logps| logps.len() != actions) {
+            let reason = format!(
+                "has {} numbers, and the completion has {actions} tokens, its end token included",
+                logps.len()
+            );
+            return Err((Some("logps"), reason));
+        }
         let masked = record.truncated && self.truncated == Truncated::Mask;
         Ok(Trajectory {
-            file: Arc::default(),
             line: record.line,
             id: record.id.clone(),
-            prompt_len,
-            tokens,
             truncated: record.truncated,
             reward: record.reward,
             weight: if masked { 0.0 } else { record.weight },
             group: record.group.clone(),
+            logps: record.logps.as_ref().map(|logps| logps.iter().map(|&l| l as f32).collect()),
+            ..Trajectory::new(prompt_len, tokens)
         })
     }
 
@@ -219,6 +283,35 @@ mod tests {
             "[user]a<|endoftext|>[assistant]"
         );
         assert_eq!(t.tokens[t.prompt_len..], [98, 256]);
+    }
+
+    #[test]
+    fn a_pair_is_two_trajectories_and_the_better_comes_first() {
+        let tokenizer = Tokenizer::bytes().unwrap();
+        let config = config();
+        let encoder = Encoder::new(&tokenizer, None, &config, None, Truncated::Keep).unwrap();
+        let line = r#"{"prompt": "hi", "chosen": "yo", "rejected": "no!", "weight": 2}"#;
+        let record = Record::parse(3, line, Needs::Pair).unwrap();
+        let [better, worse] = encoder.pair("f", &record).unwrap();
+        assert_eq!(
+            (&better.tokens[2..], &worse.tokens[2..]),
+            (&[121, 111, 256][..], &[110, 111, 33, 256][..])
+        );
+        assert_eq!((better.preferred, better.reward, better.weight), (Some(true), Some(1.0), 2.0));
+        assert_eq!((worse.preferred, worse.reward, worse.line), (Some(false), Some(0.0), 3));
+        let alone = Record::parse(3, r#"{"prompt": "a", "completion": "b"}"#, Needs::Completion).unwrap();
+        assert_eq!(encoder.pair("f", &alone).unwrap_err().field.as_deref(), Some("chosen"));
+    }
+
+    #[test]
+    fn behaviour_log_probs_are_one_for_each_token_and_the_end() {
+        let line = r#"{"prompt": "hi", "completion": "yo", "logps": [-1, -0.5, -2]}"#;
+        assert_eq!(build(line, &config(), Truncated::Keep).unwrap().logps, Some(vec![-1.0, -0.5, -2.0]));
+        let line = r#"{"prompt": "hi", "completion": "yo", "logps": [-1, -0.5]}"#;
+        assert_eq!(
+            build(line, &config(), Truncated::Keep).unwrap_err(),
+            "f:3: field \"logps\": has 2 numbers, and the completion has 3 tokens, its end token included"
+        );
     }
 
     #[test]

@@ -17,8 +17,10 @@ pub struct Inputs {
     pub(crate) rows: View,       // (R)
     pub(crate) targets: View,    // (R)
     pub(crate) ref_logp: View,   // (R)
+    pub(crate) old_logp: View,   // (R)
     pub(crate) traj_start: View, // (S + 1)
-    pub(crate) traj: View,       // (S, TRAJ): reward, weight, v_ref, -
+    pub(crate) traj: View,       // (S, TRAJ): reward, weight, v_ref, signal
+    pub(crate) sets: View,       // (S, 2)
     /// Per completion row.
     pub(crate) lse: View, // (R)
     pub(crate) chosen: View,     // (R)
@@ -27,6 +29,27 @@ pub struct Inputs {
     pub(crate) b: View,          // (R)
     /// Per trajectory.
     pub(crate) stats: View, // (S, STATS)
+}
+
+/// What the objective reads of a micro-batch besides the batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Known {
+    /// (R) the reference's log-probs.
+    pub ref_logp: Vec<f32>,
+    /// (R) those of the policy that wrote the completions.
+    pub old_logp: Vec<f32>,
+    /// (S) what calibration subtracts: the reference's V_1, or 0.
+    pub v_ref: Vec<f32>,
+    /// (S) see [`crate::objective`].
+    pub signal: Vec<f32>,
+}
+
+impl Known {
+    /// Zeros: for plans that score.
+    pub(crate) fn nothing(shape: Shape) -> Known {
+        let (rows, trajectories) = (vec![0.0; shape.rows], vec![0.0; shape.trajectories]);
+        Known { ref_logp: rows.clone(), old_logp: rows, v_ref: trajectories.clone(), signal: trajectories }
+    }
 }
 
 /// Words of one trajectory in `stats`.
@@ -53,8 +76,10 @@ impl Inputs {
             rows: array("rows", r)?,
             targets: array("targets", r)?,
             ref_logp: array("ref_logp", r)?,
+            old_logp: array("old_logp", r)?,
             traj_start: array("traj_start", s + 1)?,
             traj: array("traj", s * Variant::Base.consts().traj as usize)?,
+            sets: array("sets", 2 * s)?,
             lse: array("lse", r)?,
             chosen: array("chosen", r)?,
             entropy: array("entropy", r)?,
@@ -64,9 +89,9 @@ impl Inputs {
         })
     }
 
-    /// Writes `batch`, padded to a plan's shape, with the reference's log-prob of each row and V_1 of each trajectory
-    /// that calibration subtracts.
-    pub(crate) fn upload(&self, gpu: &Gpu, batch: &Batch, ref_logp: &[f32], v_ref: &[f32]) {
+    /// Writes `batch`, padded to a plan's shape, and what is known besides of its rows and trajectories.
+    pub(crate) fn upload(&self, gpu: &Gpu, batch: &Batch, known: &Known) {
+        let Known { ref_logp, old_logp, v_ref, signal } = known;
         gpu.write(&self.tokens, &batch.tokens);
         gpu.write(&self.positions, &batch.positions);
         gpu.write(&self.seq_start, &batch.seq_start);
@@ -77,10 +102,12 @@ impl Inputs {
         gpu.write(&self.rows, &batch.rows);
         gpu.write(&self.targets, &batch.targets);
         gpu.write(&self.traj_start, &batch.traj_start);
+        gpu.write(&self.sets, &batch.sets);
         gpu.write(&self.ref_logp, ref_logp);
-        let trajectories = batch.rewards.iter().zip(&batch.weights).zip(v_ref);
+        gpu.write(&self.old_logp, old_logp);
+        let trajectories = batch.rewards.iter().zip(&batch.weights).zip(v_ref.iter().zip(signal));
         let traj: Vec<[f32; 4]> =
-            trajectories.map(|((&reward, &weight), &v)| [reward, weight, v, 0.0]).collect();
+            trajectories.map(|((&reward, &weight), (&v, &signal))| [reward, weight, v, signal]).collect();
         gpu.write(&self.traj, &traj);
     }
 }

@@ -5,6 +5,7 @@ use crate::gpu::kernels::objective::{ObjectiveParams, ObjectiveSft};
 use crate::ops::Ops;
 
 pub(super) fn record(ops: &mut Ops<'_>, p: ObjectiveParams, rows: &Rows<'_>) {
-    let Rows { step, traj_start, traj, stats, a, b, .. } = *rows;
-    ops.run(ObjectiveSft { p, step, traj_start, traj, stats, a, b });
+    let Rows { step, traj_start, traj, stats, a, .. } = *rows;
+    ops.run(ObjectiveSft { p, step, traj_start, traj, stats, a });
+    rows.same(ops);
 }

@@ -2,33 +2,26 @@
 
 use super::{Launch, Variants};
 use crate::gpu::kernels::objective::{
-    ObjectiveBrm, ObjectiveParams, ObjectiveSft, ObjectiveSums, ObjectiveTbrm, Variant,
+    ObjectiveA2po, ObjectiveBrm, ObjectiveDpo, ObjectiveGrpo, ObjectiveHybrid, ObjectiveParams,
+    ObjectiveReinforce, ObjectiveRloo, ObjectiveSft, ObjectiveSums, ObjectiveTba, ObjectiveTbrm, Variant,
 };
 
 fn launch(p: &ObjectiveParams) -> (Variant, usize) {
     (Variant::Base, (p.trajectories as usize).div_ceil(Variant::Base.consts().wg as usize))
 }
 
-impl Launch for ObjectiveSums<'_> {
-    fn launch(&self, _: &Variants) -> (Variant, usize) {
-        launch(&self.p)
-    }
+/// One invocation a trajectory, all of them.
+macro_rules! launches {
+    ($($kernel:ident)*) => {
+        $(impl Launch for $kernel<'_> {
+            fn launch(&self, _: &Variants) -> (Variant, usize) {
+                launch(&self.p)
+            }
+        })*
+    };
 }
 
-impl Launch for ObjectiveTbrm<'_> {
-    fn launch(&self, _: &Variants) -> (Variant, usize) {
-        launch(&self.p)
-    }
-}
-
-impl Launch for ObjectiveBrm<'_> {
-    fn launch(&self, _: &Variants) -> (Variant, usize) {
-        launch(&self.p)
-    }
-}
-
-impl Launch for ObjectiveSft<'_> {
-    fn launch(&self, _: &Variants) -> (Variant, usize) {
-        launch(&self.p)
-    }
-}
+launches!(
+    ObjectiveSums ObjectiveTbrm ObjectiveBrm ObjectiveSft ObjectiveReinforce ObjectiveRloo ObjectiveGrpo ObjectiveDpo
+    ObjectiveA2po ObjectiveTba ObjectiveHybrid
+);

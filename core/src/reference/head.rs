@@ -4,7 +4,7 @@
 use super::logsumexp;
 
 /// Per completion row, all of `kappa * logits`, where kappa is the logit scale.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
     /// `(R)` log-sum-exp: the value V of the row's state.
     pub lse: Vec<f64>,
@@ -16,7 +16,7 @@ pub struct Stats {
 
 /// The statistics of raw `logits (R, V)` at `targets (R)`.
 pub fn forward(logits: &[f64], targets: &[u32], kappa: f64) -> Stats {
-    let mut stats = Stats { lse: Vec::new(), chosen: Vec::new(), entropy: Vec::new() };
+    let mut stats = Stats::default();
     for (row, &target) in rows(logits, targets) {
         let lse = logsumexp(row.iter().map(|logit| kappa * logit));
         let mean = row.iter().map(|logit| (kappa * logit - lse).exp() * kappa * logit).sum::<f64>();

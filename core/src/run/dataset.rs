@@ -52,9 +52,16 @@ impl Dataset {
         let (records, rejected) = read_all(name, bytes, needs, skip_invalid)?;
         self.rejected.extend(rejected);
         for record in &records {
-            match encoder.trajectory(name, record) {
+            let read = match needs {
+                Needs::Pair => encoder.pair(name, record).map(Vec::from),
+                _ => encoder.trajectory(name, record).map(|trajectory| vec![trajectory]),
+            };
+            match read {
                 // One copy of the name for all records of a file.
-                Ok(trajectory) => self.trajectories.push(Trajectory { file: file.clone(), ..trajectory }),
+                Ok(read) => {
+                    self.trajectories
+                        .extend(read.into_iter().map(|t| Trajectory { file: file.clone(), ..t }));
+                }
                 Err(rejection) if skip_invalid => {
                     let line = bytes.split(|&byte| byte == b'\n').nth(record.line - 1).unwrap_or_default();
                     let raw = String::from_utf8_lossy(line.trim_ascii()).into_owned();

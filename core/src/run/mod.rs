@@ -34,7 +34,7 @@ pub use dataset::Dataset;
 pub use event::Event;
 pub use files::{ModelFiles, Weights};
 pub use given::Given;
-pub use options::{Kind, Options, SETTINGS, Setting};
+pub use options::{Kind, Options, SETTINGS, Scale, Setting};
 pub use plan::{Forecast, Inputs, Plan};
 pub use session::{Run, Setup};
 pub use store::{MemoryStore, Store};

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::data::Order;
-use crate::data::trajectory::Truncated;
+use crate::data::trajectory::{Trajectory, Truncated};
+use crate::data::{Order, Sets};
 use crate::error::{Error, ErrorKind, Result};
-use crate::objective::Objective;
+use crate::objective::{LossType, Objective, Terms};
 use crate::train::{Calibrate, Schedule, TrainConfig};
 
 /// Passes over the records where neither their number nor that of the steps is given.
@@ -22,6 +22,14 @@ const KEEP: usize = 2;
 pub struct Options {
     pub objective: Option<Objective>,
     pub beta: Option<f64>,
+    pub kl_coefficient: Option<f64>,
+    pub clip: Option<f64>,
+    pub clip_high: Option<f64>,
+    pub loss_type: Option<LossType>,
+    pub loss_length: Option<usize>,
+    pub value_beta: Option<f64>,
+    pub lambda: Option<f64>,
+    pub hybrid_with: Option<Objective>,
     pub learning_rate: Option<f64>,
     pub schedule: Option<Schedule>,
     pub warmup: Option<u64>,
@@ -42,6 +50,23 @@ pub struct Options {
     pub truncated: Option<Truncated>,
     pub skip_invalid: Option<bool>,
     pub keep: Option<usize>,
+}
+
+/// What settings hang on of the data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scale {
+    /// Groups, pairs, or else records.
+    pub sets: usize,
+    /// Records of the largest of them.
+    pub largest_set: usize,
+    /// Tokens of the one that has most.
+    pub set_tokens: usize,
+    /// Tokens of the longest record.
+    pub longest: usize,
+    /// Tokens of the longest completion.
+    pub longest_completion: usize,
+    /// Whether there are held-out records.
+    pub held_out: bool,
 }
 
 /// What a setting takes.
@@ -73,14 +98,44 @@ const fn setting(name: &'static str, kind: Kind, help: &'static str) -> Setting 
     Setting { name, kind, help }
 }
 
+const OBJECTIVES: [&str; Objective::ALL.len()] = {
+    let mut names = [""; Objective::ALL.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Objective::ALL[i].name();
+        i += 1;
+    }
+    names
+};
+
 /// All settings.
-pub const SETTINGS: [Setting; 22] = [
-    setting("objective", Kind::Choice(&["tbrm", "brm", "sft"]), "What is minimised."),
+pub const SETTINGS: [Setting; 30] = [
+    setting("objective", Kind::Choice(&OBJECTIVES), "What is minimised."),
     setting(
         "beta",
         Kind::Number,
-        "How strongly the reward pulls away from the reference: smaller is stronger.",
+        "How strongly the reward pulls away from the reference: smaller is stronger; by default 0.05, of dpo 0.1, of a2po 0.001.",
     ),
+    setting(
+        "kl_coefficient",
+        Kind::Number,
+        "Of reinforce, rloo and grpo: weight of the KL term; by default 0.05, of grpo 0.04, of its other loss types 0.",
+    ),
+    setting("clip", Kind::Number, "Of grpo: how far below 1 the ratio to the old policy counts."),
+    setting("clip_high", Kind::Number, "Of grpo: how far above 1 it counts; by default 0.2, of dapo 0.28."),
+    setting(
+        "loss_type",
+        Kind::Choice(&["grpo", "dapo", "dr_grpo"]),
+        "Of grpo: the mean over tokens is taken in each completion, over all, or over a constant length.",
+    ),
+    setting(
+        "loss_length",
+        Kind::Count,
+        "Of grpo of type dr_grpo: that length; by default the longest completion's.",
+    ),
+    setting("value_beta", Kind::Number, "Of a2po: the beta of V*."),
+    setting("lambda", Kind::Number, "Of hybrid: the share of tbrm, from 0 to 1."),
+    setting("hybrid_with", Kind::Choice(&OBJECTIVES), "Of hybrid: the objective that tbrm is mixed with."),
     setting("learning_rate", Kind::Number, "The learning rate after the warm-up."),
     setting(
         "schedule",
@@ -140,7 +195,7 @@ impl Setting {
     pub fn default(&self) -> Value {
         let TrainConfig {
             objective,
-            beta,
+            terms: Terms { clip, loss_type, value_beta, lambda, hybrid_with, .. },
             learning_rate,
             schedule,
             warmup,
@@ -155,7 +210,11 @@ impl Setting {
         } = TrainConfig::default();
         let fixed = Options {
             objective: Some(objective),
-            beta: Some(beta),
+            clip: Some(clip),
+            loss_type: Some(loss_type),
+            value_beta: Some(value_beta),
+            lambda: Some(lambda),
+            hybrid_with: Some(hybrid_with),
             learning_rate: Some(learning_rate),
             schedule: Some(schedule),
             warmup: Some(warmup),
@@ -224,11 +283,49 @@ impl Options {
         Options::parse(&settings.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
-    /// The trainer's settings for this many `records`, the longest of `longest` tokens, `held_out` others among them.
+    /// The objective's settings besides beta; `loss_length` is 1 where it is not given.
+    pub fn terms(&self) -> Terms {
+        let objective = self.objective.unwrap_or_default();
+        let defaults = Terms::default();
+        let hybrid_with = self.hybrid_with.unwrap_or(defaults.hybrid_with);
+        let own = if objective == Objective::Hybrid { hybrid_with } else { objective };
+        let published = Terms::published(own, self.loss_type.unwrap_or(defaults.loss_type));
+        Terms {
+            kl_coefficient: self.kl_coefficient.unwrap_or(published.kl_coefficient),
+            clip: self.clip.unwrap_or(published.clip),
+            clip_high: self.clip_high.unwrap_or(published.clip_high),
+            loss_length: self.loss_length.unwrap_or(published.loss_length),
+            value_beta: self.value_beta.unwrap_or(published.value_beta),
+            lambda: self.lambda.unwrap_or(published.lambda),
+            hybrid_with,
+            ..published
+        }
+    }
+
+    /// What of the data the settings hang on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] where `data` lacks what the objective needs.
+    pub fn scale(&self, data: &[Trajectory], eval: &[Trajectory]) -> Result<Scale> {
+        let (objective, terms) = (self.objective.unwrap_or_default(), self.terms());
+        objective.check(&terms, data)?;
+        let sets = Sets::new(objective, objective.needs(&terms).together, data)?;
+        let all = || data.iter().chain(eval);
+        Ok(Scale {
+            sets: sets.len(),
+            largest_set: sets.largest(),
+            set_tokens: sets.longest(data),
+            longest: all().map(|t| t.tokens.len()).max().unwrap_or(0),
+            longest_completion: all().map(Trajectory::num_actions).max().unwrap_or(0),
+            held_out: !eval.is_empty(),
+        })
+    }
+
+    /// The trainer's settings for data of this scale.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] names the setting that makes no sense.
-    pub fn train_config(&self, records: usize, longest: usize, held_out: bool) -> Result<TrainConfig> {
+    pub fn train_config(&self, scale: &Scale) -> Result<TrainConfig> {
         let defaults = TrainConfig::default();
         for (name, count) in [
             ("steps", self.steps),
@@ -246,13 +343,18 @@ impl Options {
         }
         let shuffle = self.shuffle.unwrap_or(defaults.shuffle);
         let seed = self.seed.unwrap_or(defaults.seed);
-        let batch = self.batch.unwrap_or(defaults.batch.min(records));
-        let order = Order { records, batch, shuffle: shuffle.then_some(seed) };
+        let Scale { sets, largest_set, set_tokens, longest, longest_completion, held_out } = *scale;
+        let batch = self.batch.unwrap_or(defaults.batch.min(sets * largest_set).max(largest_set));
+        let (records, per_step) = (sets, (batch / largest_set).max(1));
+        let order = Order { records, batch: per_step, shuffle: shuffle.then_some(seed) };
         let steps = self.steps.unwrap_or_else(|| order.steps_in_epochs(self.epochs.unwrap_or(EPOCHS)));
         let tenth = steps / 10;
+        let objective = self.objective.unwrap_or(defaults.objective);
+        let loss_length = self.loss_length.unwrap_or(longest_completion.max(1));
         let config = TrainConfig {
-            objective: self.objective.unwrap_or(defaults.objective),
-            beta: self.beta.unwrap_or(defaults.beta),
+            objective,
+            beta: self.beta.unwrap_or(objective.beta()),
+            terms: Terms { loss_length, ..self.terms() },
             learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
             schedule: self.schedule.unwrap_or(defaults.schedule),
             warmup: self.warmup.unwrap_or(defaults.warmup),
@@ -265,7 +367,9 @@ impl Options {
             logit_scale: self.logit_scale.unwrap_or(defaults.logit_scale),
             calibrate: self.calibrate.unwrap_or(defaults.calibrate),
             reference_reset: self.reference_reset.unwrap_or(defaults.reference_reset),
-            micro_batch_tokens: self.micro_batch_tokens.unwrap_or(longest.max(defaults.micro_batch_tokens)),
+            micro_batch_tokens: self
+                .micro_batch_tokens
+                .unwrap_or(longest.max(set_tokens).max(defaults.micro_batch_tokens)),
             checkpoint_every: self.checkpoint_every.unwrap_or(tenth.clamp(10, 500)),
             eval_every: self.eval_every.unwrap_or(if held_out { tenth.max(1) } else { 0 }),
         };
@@ -308,6 +412,31 @@ mod tests {
         }
     }
 
+    fn scale(sets: usize, longest: usize, held_out: bool) -> Scale {
+        let (largest_set, set_tokens, longest_completion) = (1, longest, longest - 1);
+        Scale { sets, largest_set, set_tokens, longest, longest_completion, held_out }
+    }
+
+    #[test]
+    fn objectives_bring_their_published_settings() {
+        let terms =
+            |settings: Value| Options::parse(&settings).unwrap().train_config(&scale(10, 8, false)).unwrap();
+        let grpo = terms(json!({"objective": "grpo"}));
+        assert_eq!((grpo.terms.kl_coefficient, grpo.terms.clip, grpo.terms.clip_high), (0.04, 0.2, 0.2));
+        let dapo = terms(json!({"objective": "grpo", "loss_type": "dapo"})).terms;
+        assert_eq!((dapo.kl_coefficient, dapo.clip, dapo.clip_high), (0.0, 0.2, 0.28));
+        let dr = terms(json!({"objective": "grpo", "loss_type": "dr_grpo", "kl_coefficient": 0.1})).terms;
+        assert_eq!((dr.kl_coefficient, dr.loss_length), (0.1, 7));
+        assert_eq!(terms(json!({"objective": "dpo"})).beta, 0.1);
+        let a2po = terms(json!({"objective": "a2po"}));
+        assert_eq!((a2po.beta, a2po.terms.value_beta), (0.001, 0.5));
+        let hybrid = terms(json!({"objective": "hybrid", "hybrid_with": "rloo"}));
+        assert_eq!((hybrid.beta, hybrid.terms.kl_coefficient, hybrid.terms.lambda), (0.05, 0.05, 0.5));
+        let error =
+            Options::parse(&json!({"hybrid_with": "tbrm"})).unwrap().train_config(&scale(9, 9, false));
+        assert_eq!(error.unwrap_err().what, "`hybrid_with` is tbrm");
+    }
+
     #[test]
     fn what_is_wrong_is_named() {
         for (settings, want) in [
@@ -323,7 +452,7 @@ mod tests {
             (json!({"steps": 2, "epochs": 1}), "`steps` is 2 and `epochs` is 1"),
             (json!({"learning_rate": 0}), "`learning_rate` is 0"),
         ] {
-            let config = Options::parse(&settings).unwrap().train_config(10, 8, false);
+            let config = Options::parse(&settings).unwrap().train_config(&scale(10, 8, false));
             assert_eq!(config.unwrap_err().what, want);
         }
     }
@@ -331,13 +460,13 @@ mod tests {
     #[test]
     fn a_config_gives_the_same_settings_again() {
         let given = Options::parse(&json!({"beta": 0.1, "epochs": 2, "calibrate": "v-ref"})).unwrap();
-        let config = given.train_config(100, 5000, true).unwrap();
+        let config = given.train_config(&scale(100, 5000, true)).unwrap();
         assert_eq!((config.steps, config.batch, config.eval_every), (8, 32, 1));
         assert_eq!((config.micro_batch_tokens, config.checkpoint_every), (5000, 10));
         let mut saved = json!(config);
         (saved["adapter"], saved["max_length"]) = (json!("other keys"), Value::Null);
         let again = Options::of_config(&saved).unwrap();
         // Other data would give other defaults: what the run began with stays.
-        assert_eq!(again.train_config(3, 9, false).unwrap(), config);
+        assert_eq!(again.train_config(&scale(3, 9, false)).unwrap(), config);
     }
 }

@@ -6,7 +6,6 @@ use super::File;
 use super::dataset::Dataset;
 use super::files::{ModelFiles, Weights};
 use super::options::Options;
-use crate::data::record::Needs;
 use crate::data::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
@@ -37,10 +36,8 @@ impl Inputs {
     /// # Errors
     /// As [`Dataset::read`] and [`ModelFiles::encoder`].
     pub fn read(model: ModelFiles, data: &[File], eval: &[File], options: &Options) -> Result<Inputs> {
-        let needs = match options.objective.unwrap_or_default().needs_reward() {
-            true => Needs::Reward,
-            false => Needs::Completion,
-        };
+        let objective = options.objective.unwrap_or_default();
+        let needs = objective.needs(&options.terms()).of_records();
         let encoder = model.encoder(options.max_length, options.truncated.unwrap_or_default())?;
         let read =
             |files: &[File]| Dataset::read(files, &encoder, needs, options.skip_invalid.unwrap_or(false));
@@ -80,12 +77,15 @@ impl Plan {
     /// [`ErrorKind::Config`] names a setting; [`ErrorKind::TooLarge`].
     pub fn new(gpu: &Gpu, inputs: Inputs, options: Options, available: Option<u64>) -> Result<Plan> {
         let (data, longest) = (&inputs.data.trajectories, inputs.longest());
-        let config = options.train_config(data.len(), longest, !inputs.eval.trajectories.is_empty())?;
-        if longest > config.micro_batch_tokens {
-            let what = format!(
-                "the longest record has {longest} tokens, above `micro_batch_tokens` {}",
-                config.micro_batch_tokens
-            );
+        let scale = options.scale(data, &inputs.eval.trajectories)?;
+        let config = options.train_config(&scale)?;
+        if scale.set_tokens.max(longest) > config.micro_batch_tokens {
+            let what = if scale.largest_set > 1 {
+                format!("the largest group has {} tokens", scale.set_tokens)
+            } else {
+                format!("the longest record has {longest} tokens")
+            };
+            let what = format!("{what}, above `micro_batch_tokens` {}", config.micro_batch_tokens);
             let help =
                 "raise `micro_batch_tokens`, or set long records aside with `max_length` and `skip_invalid`";
             return Err(Error::new(ErrorKind::TooLarge, what, help));
@@ -117,8 +117,13 @@ impl Plan {
             eval.trajectories.len(),
             self.inputs.longest()
         );
-        let objective =
-            format!("{}, beta {}, logit scale {}", config.objective.name(), config.beta, config.logit_scale);
+        let objective = format!(
+            "{}, beta {}{}, logit scale {}",
+            config.objective.name(),
+            config.beta,
+            config.objective.describe(&config.terms),
+            config.logit_scale
+        );
         let steps = format!(
             "{} of {} completions, {} tokens in all; a checkpoint every {}",
             config.steps, config.batch, estimate.tokens, config.checkpoint_every
@@ -181,8 +186,7 @@ impl Plan {
         }
         speeds.sort_by(f64::total_cmp);
         let tokens_per_s = speeds[speeds.len() / 2];
-        let reference =
-            if config.objective.needs_reference() { scored as f64 / PASSES_OF_A_STEP } else { 0.0 };
+        let reference = if config.needs().reference { scored as f64 / PASSES_OF_A_STEP } else { 0.0 };
         Ok(Forecast { tokens_per_s, seconds: (estimate.tokens as f64 + reference) / tokens_per_s })
     }
 }

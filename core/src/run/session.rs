@@ -333,7 +333,7 @@ async fn reference(
         Some(bytes) => Reference::from_bytes(&bytes, key)?,
         None => None,
     };
-    if found.is_none() && point.is_some() && config.objective.needs_reference() {
+    if found.is_none() && point.is_some() && config.needs().reference {
         // The weights at hand are no longer the reference's.
         let what = format!("{} is missing, or of another model or other data", store.place(&path));
         return Err(Error::new(ErrorKind::Checkpoint, what, "restore it, or start again"));

@@ -85,15 +85,11 @@ impl Tree {
         let mut tokens = vec![2 * prompt, 2 * prompt + 1];
         tokens.extend(self.actions_of(i));
         Trajectory {
-            file: std::sync::Arc::default(),
             line: i + 1,
-            id: None,
-            prompt_len: 2,
-            tokens,
             truncated: true,
             reward: Some(reward),
             weight,
-            group: None,
+            ..Trajectory::new(2, tokens)
         }
     }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::init::{init_param, peer_param, peer_tokens};
 use crate::model::{Model, ModelConfig, Preset};
-use crate::objective::Objective;
+use crate::objective::{LossType, Objective, Terms};
 use crate::rng::Stream;
 
 /// Steps before the measured ones: the first compiles kernels.
@@ -65,6 +65,8 @@ pub fn workload(
     let data = sequences.map(|(i, tokens)| trajectory(i, tokens, prompt_len)).collect();
     let config = TrainConfig {
         objective,
+        beta: objective.beta(),
+        terms: Terms::published(objective, LossType::default()),
         learning_rate: if peers { 1e-3 } else { 1e-4 },
         weight_decay: if peers { 0.01 } else { 0.0 },
         grad_clip: if peers { 0.0 } else { 1.0 },
@@ -216,14 +218,12 @@ impl Bench {
 
 fn trajectory(i: usize, tokens: &[u32], prompt_len: usize) -> Trajectory {
     Trajectory {
-        file: std::sync::Arc::default(),
         line: i + 1,
-        id: None,
-        prompt_len,
-        tokens: tokens.to_vec(),
-        truncated: false,
         reward: Some((i % 2) as f64),
-        weight: 1.0,
-        group: None,
+        // For the objectives that look at them.
+        group: Some((i / 2).to_string()),
+        preferred: Some(i % 2 == 0),
+        logps: Some(vec![-5.0; tokens.len() - prompt_len]),
+        ..Trajectory::new(prompt_len, tokens.to_vec())
     }
 }

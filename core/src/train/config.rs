@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::Schedule;
 use crate::error::{Error, ErrorKind, Result};
-use crate::objective::Objective;
+use crate::objective::{Needs, Objective, Terms};
 
 /// What is subtracted from the residual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct TrainConfig {
     pub objective: Objective,
     /// The strength of the KL regularisation.
     pub beta: f64,
+    /// The objective's other settings.
+    #[serde(flatten)]
+    pub terms: Terms,
     /// The largest learning rate of the schedule.
     pub learning_rate: f64,
     /// How the learning rate moves.
@@ -60,7 +63,8 @@ impl Default for TrainConfig {
     fn default() -> Self {
         TrainConfig {
             objective: Objective::Tbrm,
-            beta: 0.05,
+            beta: Objective::Tbrm.beta(),
+            terms: Terms::default(),
             learning_rate: 3e-4,
             schedule: Schedule::Constant,
             warmup: 0,
@@ -81,6 +85,17 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// What the objective cannot do without.
+    pub fn needs(&self) -> Needs {
+        self.objective.needs(&self.terms)
+    }
+
+    /// The objective, and what a hybrid mixes with; of others themselves.
+    pub(crate) fn mix(&self) -> (Objective, Objective) {
+        let other = if self.objective == Objective::Hybrid { self.terms.hybrid_with } else { self.objective };
+        (self.objective, other)
+    }
+
     /// Refuses settings that make no sense.
     ///
     /// # Errors
@@ -97,6 +112,20 @@ impl TrainConfig {
             }
         };
         positive("`beta`", self.beta)?;
+        let Terms { kl_coefficient, clip, clip_high, loss_length, value_beta, lambda, hybrid_with, .. } =
+            self.terms;
+        not_negative("`kl_coefficient`", kl_coefficient)?;
+        not_negative("`clip`", clip)?;
+        not_negative("`clip_high`", clip_high)?;
+        positive("`loss_length`", loss_length as f64)?;
+        positive("`value_beta`", value_beta)?;
+        if !(0.0..=1.0).contains(&lambda) {
+            return Err(bad("`lambda`", lambda, "a number from 0 to 1"));
+        }
+        if matches!(hybrid_with, Objective::Hybrid | Objective::Tbrm) {
+            let what = format!("`hybrid_with` is {}", hybrid_with.name());
+            return Err(Error::new(ErrorKind::Config, what, "give the objective that TBRM is mixed with"));
+        }
         positive("`learning_rate`", self.learning_rate)?;
         positive("`logit_scale`", self.logit_scale)?;
         not_negative("`grad_clip`", self.grad_clip)?;

@@ -1,15 +1,17 @@
 //! A model with the buffers and plans that score and train micro-batches: shared by training, evaluation and `score`.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::micro::Recording;
-use crate::data::batch::{Batch, Shape, bucket, pack};
+use crate::data::batch::{Batch, Load, Shape, bucket, pack};
+use crate::data::sets::ranges;
 use crate::data::trajectory::Trajectory;
 use crate::error::Result;
 use crate::gpu::pages::Pages;
 use crate::gpu::{Arena, Gpu, Plan, Recorder, View};
 use crate::model::Model;
-use crate::model::batch_io::Inputs;
+use crate::model::batch_io::{Inputs, Known};
 use crate::model::head::BUDGET;
 use crate::objective::Objective;
 use crate::ops::Variants;
@@ -41,7 +43,15 @@ pub struct EngineConfig {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Score,
-    Train(Objective),
+    /// An objective, and what a hybrid mixes with.
+    Train(Objective, Objective),
+}
+
+/// A part of a step: trajectories by their places in it, in whole sets, one set after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MicroBatch {
+    pub places: Vec<usize>,
+    pub sizes: Vec<usize>, // of the sets
 }
 
 /// A model, ready to score and train.
@@ -84,18 +94,28 @@ impl Engine {
         Shape { tokens: bucket(tokens), rows: bucket(rows), trajectories: self.config.trajectories + 1 }
     }
 
-    /// Micro-batches of `trajectories`, as places in it: at most the budget's tokens and the most trajectories each.
+    /// Micro-batches of `trajectories`, which stand in sets of `sizes`, one set after the other: at most the budget's tokens
+    /// and the most trajectories each, and no set in two of them.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::TooLarge`] when one trajectory exceeds the budget.
-    pub(crate) fn micro_batches(&self, trajectories: &[&Trajectory]) -> Result<Vec<Vec<usize>>> {
-        let lengths: Vec<usize> = trajectories.iter().map(|t| t.tokens.len()).collect();
-        let packed = pack(&lengths, self.config.micro_batch_tokens)?;
-        Ok(packed
-            .iter()
-            .flat_map(|places| places.chunks(self.config.trajectories))
-            .map(<[_]>::to_vec)
-            .collect())
+    /// [`crate::ErrorKind::TooLarge`] when one set exceeds the budget.
+    pub(crate) fn micro_batches(
+        &self,
+        trajectories: &[&Trajectory],
+        sizes: &[usize],
+    ) -> Result<Vec<MicroBatch>> {
+        let ranges = ranges(sizes.iter().copied());
+        let load = |set: &Range<usize>| Load {
+            tokens: trajectories[set.clone()].iter().map(|t| t.tokens.len()).sum(),
+            trajectories: set.len(),
+        };
+        let loads: Vec<Load> = ranges.iter().map(load).collect();
+        let budget = Load { tokens: self.config.micro_batch_tokens, trajectories: self.config.trajectories };
+        let whole = |sets: Vec<usize>| MicroBatch {
+            places: sets.iter().flat_map(|&set| ranges[set].clone()).collect(),
+            sizes: sets.iter().map(|&set| sizes[set]).collect(),
+        };
+        Ok(pack(&loads, budget)?.into_iter().map(whole).collect())
     }
 
     /// Bytes of the buffers behind the plans' tensors.
@@ -138,15 +158,17 @@ impl Engine {
         self.plan(Kind::Score, shape, |recording| recording.score(shape))
     }
 
-    /// The plan that adds the gradients of micro-batches of `shape`.
+    /// The plan that adds the gradients of micro-batches of `shape`, for an objective and what a hybrid mixes with.
     pub(crate) fn train_plan(
         &mut self,
         shape: Shape,
-        objective: Objective,
+        (objective, other): (Objective, Objective),
         step: &View,
         grads: &Pages,
     ) -> Result<&Plan> {
-        self.plan(Kind::Train(objective), shape, |recording| recording.train(shape, objective, step, grads))
+        self.plan(Kind::Train(objective, other), shape, |recording| {
+            recording.train(shape, (objective, other), step, grads)
+        })
     }
 
     /// Dispatches of one submit, where limited.
@@ -163,8 +185,7 @@ impl Engine {
         let rows = batch.rows.len();
         let shape = self.shape(&batch);
         batch.pad_to(shape)?;
-        let (ref_logp, v_ref) = (vec![0.0; shape.rows], vec![0.0; shape.trajectories]);
-        self.io.upload(&self.gpu, &batch, &ref_logp, &v_ref);
+        self.io.upload(&self.gpu, &batch, &Known::nothing(shape));
         let (gpu, part) = (self.gpu.clone(), self.config.submit_part);
         self.score_plan(shape)?.submit(&gpu, part)?;
         let column = |view: &View| view.slice(0, rows);
@@ -194,7 +215,7 @@ impl Engine {
     ) -> Result<Vec<Scored>> {
         let mut scored = vec![Scored::default(); trajectories.len()];
         let mut done = 0;
-        for places in self.micro_batches(trajectories)? {
+        for MicroBatch { places, .. } in self.micro_batches(trajectories, &vec![1; trajectories.len()])? {
             let members: Vec<&Trajectory> = places.iter().map(|&place| trajectories[place]).collect();
             for (place, result) in places.iter().zip(self.score_micro_batch(&members).await?) {
                 scored[*place] = result;

@@ -1,14 +1,13 @@
 //! What a run will need, and what decides it: the data it can take, its order, its largest micro-batch.
 
 use super::config::TrainConfig;
-use super::engine::{Engine, EngineConfig};
-use super::optimizer::Optimizer;
-use crate::data::Order;
+use super::engine::{Engine, EngineConfig, MicroBatch};
+use super::learner::Learner;
 use crate::data::batch::{Batch, Shape};
 use crate::data::trajectory::Trajectory;
+use crate::data::{Order, Sets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
-use crate::gpu::kernels::objective::ObjectiveStep;
 use crate::model::{Model, ModelConfig};
 
 /// What a run needs, known before anything is allocated.
@@ -45,25 +44,21 @@ impl Estimate {
         data: &[Trajectory],
     ) -> Result<Estimate> {
         config.check()?;
-        check_data(config, data)?;
+        let logged = Logged::new(config, data)?;
         let rehearsal = gpu.rehearse();
-        let order = order(config, data.len());
         let model = Model::zeros(&rehearsal, model, positions)?;
         let weight_bytes = model.layout.bytes();
         let params = model.config.param_count();
-        let mut engine = Engine::new(&rehearsal, model, engine_config(config), None)?;
-        let optimizer = Optimizer::new(&rehearsal, &engine.model, engine.variants)?;
-        let step = rehearsal.uniform("objective.step", size_of::<ObjectiveStep>() / 4)?;
-        let shape = largest_shape(&engine, config, order, data)?;
-        let live_bytes =
-            engine.train_plan(shape, config.objective, &step, &optimizer.grads)?.layout().peak_live;
+        let mut learner = Learner::new(&rehearsal, config, model, None, None)?;
+        let shape = logged.largest_shape(&learner.engine, config, data)?;
+        let live_bytes = learner.reserve(shape)?.layout().peak_live;
         let steps_tokens =
-            |step| -> u64 { order.step(step).iter().map(|&i| data[i].tokens.len() as u64).sum() };
+            |step| -> u64 { logged.step(step).0.iter().map(|&i| data[i].tokens.len() as u64).sum() };
         Ok(Estimate {
             params,
             weight_bytes,
             total_bytes: rehearsal.rehearsed_bytes(),
-            arena_bytes: engine.arena().bytes(),
+            arena_bytes: learner.engine.arena().bytes(),
             live_bytes,
             steps: config.steps,
             tokens: (0..config.steps).map(steps_tokens).sum(),
@@ -106,44 +101,82 @@ pub(super) fn engine_config(config: &TrainConfig) -> EngineConfig {
     }
 }
 
-pub(super) fn order(config: &TrainConfig, records: usize) -> Order {
-    Order { records, batch: config.batch, shuffle: config.shuffle.then_some(config.seed) }
+/// Which completions of logs each step is trained on.
+pub(super) struct Logged {
+    sets: Sets,
+    pub(super) order: Order, // of the sets
 }
 
-pub(super) fn check_data(config: &TrainConfig, data: &[Trajectory]) -> Result<()> {
-    if data.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Data,
-            "there are no records",
-            "give a file with at least one record",
-        ));
+impl Logged {
+    /// Steps of `config.batch` completions, or as many whole groups or pairs as the batch surely holds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] names a record that lacks what the objective needs; [`ErrorKind::Config`] where the batch holds
+    /// no whole group.
+    pub(super) fn new(config: &TrainConfig, data: &[Trajectory]) -> Result<Logged> {
+        if data.is_empty() {
+            let help = "give a file with at least one record";
+            return Err(Error::new(ErrorKind::Data, "there are no records", help));
+        }
+        config.objective.check(&config.terms, data)?;
+        let sets = Sets::new(config.objective, config.needs().together, data)?;
+        let largest = sets.largest();
+        if largest > config.batch {
+            let what = format!(
+                "`batch` is {}, and the largest group has {largest} completions, which {} needs in one step",
+                config.batch,
+                config.objective.name()
+            );
+            return Err(Error::new(ErrorKind::Config, what, format!("raise `batch` to {largest}")));
+        }
+        let order = Order {
+            records: sets.len(),
+            batch: config.batch / largest,
+            shuffle: config.shuffle.then_some(config.seed),
+        };
+        Ok(Logged { sets, order })
     }
-    let unlabelled = data.iter().find(|t| t.reward.is_none());
-    if let (true, Some(bad)) = (config.objective.needs_reward(), unlabelled) {
-        let what =
-            format!("{}: the record has no reward, which {} needs", bad.place(), config.objective.name());
-        return Err(Error::new(ErrorKind::Data, what, "add a reward to it, or train with `objective` sft"));
-    }
-    Ok(())
-}
 
-/// The shape that needs most memory among the run's micro-batches.
-pub(super) fn largest_shape(
-    engine: &Engine,
-    config: &TrainConfig,
-    order: Order,
-    data: &[Trajectory],
-) -> Result<Shape> {
-    let mut largest = Shape { tokens: 0, rows: 0, trajectories: 0 };
-    let steps = config.steps.min(order.steps_in_epochs(1).max(1));
-    for step in 0..steps {
-        let members: Vec<&Trajectory> = order.step(step).iter().map(|&i| &data[i]).collect();
-        for places in engine.micro_batches(&members)? {
-            let shape = engine.shape(&Batch::new(places.iter().map(|&p| (p, members[p]))));
-            if (shape.tokens, shape.rows) > (largest.tokens, largest.rows) {
-                largest = shape;
+    /// The completions of step `step` (from 0), as places in the data, and the sizes of the sets that they stand in.
+    pub(super) fn step(&self, step: u64) -> (Vec<usize>, Vec<usize>) {
+        let sets: Vec<Vec<usize>> =
+            self.order.step(step).into_iter().map(|set| self.sets.members(set)).collect();
+        (sets.concat(), sets.iter().map(Vec::len).collect())
+    }
+
+    /// The micro-batches of step `step`, in order.
+    pub(super) fn micro_batches(
+        &self,
+        engine: &Engine,
+        step: u64,
+        data: &[Trajectory],
+    ) -> Result<Vec<Batch>> {
+        let (indices, sizes) = self.step(step);
+        let members: Vec<&Trajectory> = indices.iter().map(|&i| &data[i]).collect();
+        let batch = |micro: MicroBatch| {
+            Batch::new(micro.places.iter().map(|&place| (indices[place], members[place])))
+                .with_sets(micro.sizes.iter().copied())
+        };
+        Ok(engine.micro_batches(&members, &sizes)?.into_iter().map(batch).collect())
+    }
+
+    /// The shape that needs most memory among the run's micro-batches.
+    pub(super) fn largest_shape(
+        &self,
+        engine: &Engine,
+        config: &TrainConfig,
+        data: &[Trajectory],
+    ) -> Result<Shape> {
+        let mut largest = Shape { tokens: 0, rows: 0, trajectories: 0 };
+        let steps = config.steps.min(self.order.steps_in_epochs(1).max(1));
+        for step in 0..steps {
+            for batch in self.micro_batches(engine, step, data)? {
+                let shape = engine.shape(&batch);
+                if (shape.tokens, shape.rows) > (largest.tokens, largest.rows) {
+                    largest = shape;
+                }
             }
         }
+        Ok(largest)
     }
-    Ok(largest)
 }

@@ -6,8 +6,12 @@ use super::config::{Calibrate, TrainConfig};
 use super::engine::Scored;
 use super::event::Evaluation;
 use super::reference::Reference;
+use crate::data::sets::{Sets, ranges};
 use crate::data::trajectory::Trajectory;
+use crate::error::Result;
 use crate::objective::Objective;
+use crate::reference::head::Stats;
+use crate::reference::objective;
 
 /// One scored record against the reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,24 +85,25 @@ impl AddAssign for Ranking {
     }
 }
 
-/// Means over `records`, whose references start at `first`.
+/// Means over `records`, whose references start at `first`. The loss is the objective's on all of them as one step.
+///
+/// # Errors
+/// As [`Sets::new`].
 pub(crate) fn evaluate(
     config: &TrainConfig,
-    records: &[&Trajectory],
+    records: &[Trajectory],
     now: &[Scored],
     reference: &Reference,
     first: usize,
-) -> Evaluation {
-    let outcomes: Vec<Outcome> = records
-        .iter()
-        .zip(now)
-        .enumerate()
-        .map(|(i, (record, now))| {
-            let v_ref = match config.calibrate {
-                Calibrate::VRef => f64::from(reference.v1[first + i]),
-                Calibrate::None => 0.0,
-            };
-            Outcome::new(now, &reference.logp[first + i], v_ref, record.reward, config.beta)
+) -> Result<Evaluation> {
+    let TrainConfig { objective, beta, calibrate, .. } = *config;
+    let sets = Sets::new(objective, config.needs().together, records)?;
+    let sets: Vec<Vec<usize>> = (0..sets.len()).map(|set| sets.members(set)).collect();
+    let order: Vec<usize> = sets.concat();
+    let outcomes: Vec<Outcome> = (0..records.len())
+        .map(|i| {
+            let v_ref = f64::from(reference.origin(calibrate, first + i));
+            Outcome::new(&now[i], &reference.logp[first + i], v_ref, records[i].reward, beta)
         })
         .collect();
     let weight: f64 = records.iter().map(|r| r.weight).sum();
@@ -106,17 +111,15 @@ pub(crate) fn evaluate(
         records.iter().zip(&outcomes).map(|(r, o)| r.weight * of(o)).sum::<f64>() / weight
     };
     let residual = |o: &Outcome| o.residual.unwrap_or(0.0);
-    let tokens: f64 = records.iter().map(|r| r.weight * r.num_actions() as f64).sum();
     let squares = mean(&|o| residual(o).powi(2));
-    let loss = match config.objective {
-        Objective::Tbrm | Objective::Brm => squares,
-        Objective::Sft => {
-            -records.iter().zip(&outcomes).map(|(r, o)| r.weight * o.logp).sum::<f64>() / tokens
-        }
+    let loss = match objective {
+        // Its residuals within a completion would need the values of all its tokens.
+        Objective::Brm => squares,
+        _ => loss(config, records, now, reference, first, &order, &sets),
     };
     let labelled: Option<Vec<(f64, f64)>> =
         records.iter().zip(&outcomes).map(|(r, o)| r.reward.map(|reward| (o.rho, reward))).collect();
-    Evaluation {
+    Ok(Evaluation {
         step: 0,
         loss,
         residual: mean(&residual),
@@ -125,7 +128,48 @@ pub(crate) fn evaluate(
         v1: mean(&|o| o.v1),
         auc: labelled.and_then(|pairs| auc(&pairs)),
         best: false,
+    })
+}
+
+/// The objective's loss in f64, by the formulas that its kernels are tested against.
+fn loss(
+    config: &TrainConfig,
+    records: &[Trajectory],
+    now: &[Scored],
+    reference: &Reference,
+    first: usize,
+    order: &[usize],
+    sets: &[Vec<usize>],
+) -> f64 {
+    let TrainConfig { objective, terms, beta, calibrate, .. } = *config;
+    let (mut stats, mut traj_start) = (Stats::default(), vec![0]);
+    let mut logged = objective::Records::default();
+    let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+    for &i in order {
+        let (record, scored) = (&records[i], &now[i]);
+        // Only V_1 is known of the values; a log-prob is the difference whatever the rest is.
+        let lse = (0..scored.logp.len()).map(|h| if h == 0 { f64::from(scored.v1) } else { 0.0 });
+        stats.lse.extend(lse.clone());
+        stats.chosen.extend(lse.zip(&scored.logp).map(|(lse, &logp)| lse + f64::from(logp)));
+        traj_start.push(stats.lse.len() as u32);
+        logged.ref_logp.extend(wide(&reference.logp[first + i]));
+        logged.old_logp.extend(wide(record.logps.as_deref().unwrap_or(&scored.logp)));
+        logged.ref_v1.push(f64::from(reference.v1[first + i]));
+        logged.reward.push(record.reward.unwrap_or(0.0));
+        logged.weight.push(record.weight);
     }
+    logged.sets = ranges(sets.iter().map(Vec::len));
+    let weights = |objective| objective::weight_sum(objective, &terms, &traj_start, &logged.weight);
+    let settings = objective::Settings {
+        objective,
+        terms,
+        beta,
+        logit_scale: config.logit_scale,
+        calibrate: calibrate == Calibrate::VRef,
+        weight_sum: weights(objective),
+        tbrm_weight_sum: weights(Objective::Tbrm),
+    };
+    objective::evaluate(&stats, &traj_start, &logged, &settings).loss.iter().sum()
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! Steps on their way: a step's statistics come back through a ring of staging buffers while later steps run.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::config::TrainConfig;
 use super::metrics::{Means, Metrics, TrajectoryStats};
-use crate::data::trajectory::Trajectory;
+use crate::data::trajectory::{Trajectory, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::View;
 use crate::gpu::{Gpu, Mapped, Ring};
 use crate::model::batch_io::stats_width;
+use crate::objective::Back;
 use crate::platform::now;
 
 /// Steps that may be on their way at a time.
@@ -17,7 +19,8 @@ const DEPTH: usize = 2;
 /// What a step's metrics need to know of a trajectory besides the device's statistics.
 #[derive(Clone, Debug)]
 struct Member {
-    index: usize,
+    file: Arc<str>,
+    line: usize,
     tokens: usize,
     actions: usize,
     truncated: bool,
@@ -31,6 +34,8 @@ pub(crate) struct Landing {
     epoch: u64,
     learning_rate: f64,
     members: Vec<Member>,
+    sizes: Vec<usize>, // of the sets that the members stand in
+    more: BTreeMap<String, f64>,
     seconds: f64,
 }
 
@@ -59,28 +64,30 @@ impl Flight {
     }
 
     /// Copies the statistics of a micro-batch's trajectories behind those of the step's earlier ones.
-    pub(crate) fn take_stats(
+    pub(crate) fn take_stats<'a>(
         &mut self,
         gpu: &Gpu,
         stats: &View,
         landing: &mut Landing,
-        indices: &[usize],
-        data: &[Trajectory],
+        trained: impl Iterator<Item = &'a Trajectory>,
+        sizes: &[usize],
     ) -> Result<()> {
         let staging = self.current.get_or_insert_with(|| self.ring.turn());
         let width = stats_width();
         let offset = 4 * (landing.members.len() * width) as u64;
         let mut encoder = gpu.encoder("stats");
-        stats.slice(0, indices.len() * width).encode_copy(&mut encoder, staging, offset);
-        gpu.submit(encoder)?;
-        landing.members.extend(indices.iter().map(|&i| Member {
-            index: i,
-            tokens: data[i].tokens.len(),
-            actions: data[i].num_actions(),
-            truncated: data[i].truncated,
-            reward: data[i].reward,
+        landing.members.extend(trained.map(|t| Member {
+            file: t.file.clone(),
+            line: t.line,
+            tokens: t.tokens.len(),
+            actions: t.num_actions(),
+            truncated: t.truncated,
+            reward: t.reward,
         }));
-        Ok(())
+        landing.sizes.extend(sizes);
+        let count: usize = sizes.iter().sum();
+        stats.slice(0, count * width).encode_copy(&mut encoder, staging, offset);
+        gpu.submit(encoder)
     }
 
     /// The step is submitted: its statistics and the gradient's norm will come back.
@@ -124,8 +131,9 @@ impl Flight {
 }
 
 impl Landing {
-    pub(crate) fn new(step: u64, epoch: u64, learning_rate: f64) -> Landing {
-        Landing { step, epoch, learning_rate, members: Vec::new(), seconds: 0.0 }
+    /// Of the step `step`, from 0; `more` goes into its metrics as it is.
+    pub(crate) fn new(step: u64, epoch: u64, learning_rate: f64, more: BTreeMap<String, f64>) -> Landing {
+        Landing { step, epoch, learning_rate, members: Vec::new(), sizes: Vec::new(), more, seconds: 0.0 }
     }
 
     /// Completion tokens of the step.
@@ -151,15 +159,20 @@ impl Landing {
             let mean = r.iter().sum::<f64>() / count;
             (r.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count).sqrt()
         };
-        let compares = config.objective.needs_reference();
-        let rho = compares.then(|| means.of(|s| s.rho));
+        let rho = config.needs().reference.then(|| means.of(|s| s.rho));
+        let has_residual = config.objective.has_residual();
+        let back =
+            |(member, stats): (&Member, _)| Back { stats, actions: member.actions, reward: member.reward };
+        let back: Vec<Back<'_>> = self.members.iter().zip(stats).map(back).collect();
+        let own = config.objective.metrics(&config.terms, config.beta, &back, &self.sizes);
+        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
         Metrics {
             step: self.step + 1,
             epoch: self.epoch,
             num_tokens,
             loss: stats.iter().map(|s| s.loss).sum(),
-            residual: compares.then(|| means.of(|s| s.residual)),
-            residual_rms: compares.then(|| means.of(|s| s.squares).sqrt()),
+            residual: has_residual.then(|| means.of(|s| s.residual)),
+            residual_rms: has_residual.then(|| means.of(|s| s.squares).sqrt()),
             rho,
             v1: means.of(|s| s.v1),
             reward,
@@ -172,22 +185,18 @@ impl Landing {
             tokens_per_s: tokens as f64 / self.seconds,
             mean_length: actions / count,
             clipped_ratio: self.members.iter().filter(|m| m.truncated).count() as f64 / count,
+            more: self.more.clone().into_iter().chain(own).collect(),
         }
     }
 
     /// The error of a step whose loss or gradient is not finite.
-    pub(crate) fn not_finite(
-        &self,
-        stats: &[TrajectoryStats],
-        metrics: &Metrics,
-        data: &[Trajectory],
-    ) -> Error {
+    pub(crate) fn not_finite(&self, stats: &[TrajectoryStats], metrics: &Metrics) -> Error {
         let places: Vec<String> = self
             .members
             .iter()
             .zip(stats)
             .filter(|(_, s)| !s.is_finite())
-            .map(|(member, _)| data[member.index].place())
+            .map(|(member, _)| place(&member.file, member.line))
             .collect();
         let whose = match places.as_slice() {
             [] => "no single trajectory's: the gradient overflowed".to_owned(),

@@ -1,5 +1,7 @@
 //! What a step reports, under the names that users know (a line of `RUN/metrics.jsonl`).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::batch_io::stats_width;
@@ -52,6 +54,9 @@ pub struct Metrics {
     /// Share of truncated completions.
     #[serde(rename = "completions/clipped_ratio")]
     pub clipped_ratio: f64,
+    /// What only some objectives, rewards or rollouts have, by name.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, f64>,
 }
 
 /// One trajectory's row of the device's statistics.
@@ -73,6 +78,10 @@ pub struct TrajectoryStats {
     pub squares: f64,
     /// The record's weight.
     pub weight: f64,
+    /// Of grpo: tokens whose ratio was clipped below.
+    pub clipped_low: f64,
+    /// And above.
+    pub clipped_high: f64,
 }
 
 impl TrajectoryStats {
@@ -89,6 +98,8 @@ impl TrajectoryStats {
                 residual: w[5].into(),
                 squares: w[6].into(),
                 weight: w[7].into(),
+                clipped_low: w[8].into(),
+                clipped_high: w[9].into(),
             })
             .collect()
     }

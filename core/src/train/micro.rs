@@ -35,27 +35,37 @@ impl Recording<'_> {
         rec
     }
 
-    /// Forward, objective, backward: every gradient `+=`.
-    pub(crate) fn train(&self, shape: Shape, objective: Objective, step: &View, grads: &Pages) -> Recorder {
+    /// Forward, objective (and what a hybrid mixes with), backward: every gradient `+=`.
+    pub(crate) fn train(
+        &self,
+        shape: Shape,
+        objective: (Objective, Objective),
+        step: &View,
+        grads: &Pages,
+    ) -> Recorder {
         let mut rec = Recorder::new("micro_batch");
         let mut ops = Ops { rec: &mut rec, variants: self.variants };
         let (model, io) = (self.model, self.io);
         let acts = forward(&mut ops, model, io, shape);
         let head = self.head(shape.rows);
         let logits = head.forward(&mut ops, &acts.hidden);
+        let (a, b) = (io.a.slice(0, shape.rows), io.b.slice(0, shape.rows));
         let rows = Rows {
             step,
             traj_start: &io.traj_start,
             traj: &io.traj,
+            sets: &io.sets,
             ref_logp: &io.ref_logp,
+            old_logp: &io.old_logp,
             lse: &io.lse,
             chosen: &io.chosen,
             entropy: &io.entropy,
             stats: &io.stats,
-            a: &io.a,
-            b: &io.b,
+            a: &a,
+            b: &b,
         };
-        objective.record(&mut ops, shape.trajectories, &rows);
+        let (objective, other) = objective;
+        objective.record(other, &mut ops, shape.trajectories, &rows);
         let dhidden = head.backward(&mut ops, grads, &acts.hidden, logits);
         Backward { model, grads, io, shape }.record(&mut ops, &acts, &dhidden);
         rec

@@ -8,6 +8,7 @@ mod estimate;
 pub mod evaluate;
 pub mod event;
 mod flight;
+mod learner;
 pub mod metrics;
 mod micro;
 mod optimizer;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use super::config::Calibrate;
 use super::engine::Scored;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -28,6 +29,14 @@ impl Reference {
     pub fn none(lengths: impl Iterator<Item = usize>) -> Reference {
         let logp: Vec<Vec<f32>> = lengths.map(|n| vec![0.0; n]).collect();
         Reference { v1: vec![0.0; logp.len()], logp }
+    }
+
+    /// What `calibrate` subtracts from the V_1 of record `index`.
+    pub(crate) fn origin(&self, calibrate: Calibrate, index: usize) -> f32 {
+        match calibrate {
+            Calibrate::VRef => self.v1[index],
+            Calibrate::None => 0.0,
+        }
     }
 
     /// The bytes of `reference.safetensors`, marked with `key`: hashes of the data and of the model.

@@ -207,17 +207,8 @@ mod tests {
     use super::*;
 
     fn record(line: usize, prompt: u32, reward: Option<f64>) -> Trajectory {
-        Trajectory {
-            file: std::sync::Arc::default(),
-            line,
-            id: (line == 1).then(|| json!("first")),
-            prompt_len: 1,
-            tokens: vec![prompt, 1, 2],
-            truncated: false,
-            reward,
-            weight: 1.0,
-            group: None,
-        }
+        let id = (line == 1).then(|| json!("first"));
+        Trajectory { line, id, reward, ..Trajectory::new(1, vec![prompt, 1, 2]) }
     }
 
     fn scored(logp: [f32; 2], v1: f32) -> Scored {

@@ -86,16 +86,14 @@ fn trajectories(lengths: &[(usize, usize)], vocab: usize, seed: u64) -> Vec<Traj
     lengths
         .iter()
         .enumerate()
-        .map(|(i, &(prompt_len, actions))| Trajectory {
-            file: std::sync::Arc::default(),
-            line: i + 1,
-            id: None,
-            prompt_len,
-            tokens: (0..prompt_len + actions).map(|_| draw(vocab as u64) as u32).collect(),
-            truncated: false,
-            reward: Some(draw(1000) as f64 / 1000.0),
-            weight: 0.5 + draw(100) as f64 / 100.0,
-            group: None,
+        .map(|(i, &(prompt_len, actions))| {
+            let tokens = (0..prompt_len + actions).map(|_| draw(vocab as u64) as u32).collect();
+            Trajectory {
+                line: i + 1,
+                reward: Some(draw(1000) as f64 / 1000.0),
+                weight: 0.5 + draw(100) as f64 / 100.0,
+                ..Trajectory::new(prompt_len, tokens)
+            }
         })
         .collect()
 }

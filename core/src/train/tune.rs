@@ -6,15 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::config::TrainConfig;
 use super::engine::Engine;
-use super::estimate::{engine_config, largest_shape, order};
+use super::estimate::{Logged, engine_config};
 use super::optimizer::Optimizer;
-use crate::data::batch::{Batch, Shape};
+use crate::data::batch::Shape;
 use crate::data::trajectory::Trajectory;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::gpu::View;
 use crate::gpu::kernels::objective::ObjectiveStep;
 use crate::model::Model;
+use crate::model::batch_io::Known;
 use crate::ops::{Names, Variants};
 use crate::platform::now;
 
@@ -117,26 +118,27 @@ impl Bench {
         let engine = Engine::new(gpu, model.clone(), engine_config(config), None)?;
         let optimizer = Optimizer::new(gpu, &engine.model, engine.variants)?;
         let step = gpu.uniform("objective.step", size_of::<ObjectiveStep>() / 4)?;
-        gpu.write(&step, &[ObjectiveStep { inv_weight: 1.0, inv_beta: 1.0, kappa: 1.0 }]);
-        let order = order(config, data.len());
-        let shape = largest_shape(&engine, config, order, data)?;
-        let members: Vec<&Trajectory> = order.step(0).iter().map(|&i| &data[i]).collect();
-        let places = engine.micro_batches(&members)?.swap_remove(0);
-        let mut batch = Batch::new(places.iter().map(|&p| (p, members[p])));
+        gpu.write(
+            &step,
+            &[ObjectiveStep { inv_weight: 1.0, inv_beta: 1.0, kappa: 1.0, ..Default::default() }],
+        );
+        let logged = Logged::new(config, data)?;
+        let shape = logged.largest_shape(&engine, config, data)?;
+        let mut batch = logged.micro_batches(&engine, 0, data)?.swap_remove(0);
         batch.pad_to(shape)?;
-        engine.io.upload(gpu, &batch, &vec![0.0; shape.rows], &vec![0.0; shape.trajectories]);
+        engine.io.upload(gpu, &batch, &Known::nothing(shape));
         Ok(Bench { gpu: gpu.clone(), engine, optimizer, step, shape, config: config.clone() })
     }
 
     /// Median seconds of the micro-batch with `variants`.
     async fn seconds(&mut self, variants: &Variants) -> Result<f64> {
         self.engine.use_variants(*variants);
-        let objective = self.config.objective;
         let mut times = Vec::new();
         for _ in 0..=RUNS {
             let start = now();
             let part = self.engine.submit_part();
-            let plan = self.engine.train_plan(self.shape, objective, &self.step, &self.optimizer.grads)?;
+            let plan =
+                self.engine.train_plan(self.shape, self.config.mix(), &self.step, &self.optimizer.grads)?;
             plan.submit(&self.gpu, part)?;
             // The readback waits for everything before it.
             self.gpu.read::<f32>(&self.engine.io.stats.slice(0, 1)).await?;

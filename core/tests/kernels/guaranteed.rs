@@ -4,8 +4,8 @@ use tbrm_core::gpu::GpuOptions;
 use tbrm_core::gpu::kernels::{
     adamw as adamw_k, head as head_k, matmul as matmul_k, norm as norm_k, sample as sample_k,
 };
+use tbrm_core::objective::{Objective, Terms};
 use tbrm_core::reference::Heads;
-use tbrm_core::reference::objective::Objective;
 use tbrm_core::reference::sample::Filter;
 use tbrm_testing::gpu_test;
 
@@ -32,8 +32,9 @@ fn the_guaranteed_limits_suffice() {
     for variant in able::<head_k::HeadStats<'_>>(gpu, head_k::Variant::ALL) {
         head::check(gpu, variant, 5, (67, 68), 1.0, 3.0);
     }
-    objective::check(gpu, Objective::Tbrm, &[3, 1, 4], true);
-    objective::check(gpu, Objective::Brm, &[3, 1, 4], true);
+    objective::check(gpu, Objective::Tbrm, Terms::default(), &[3, 1, 4], true);
+    objective::check(gpu, Objective::Brm, Terms::default(), &[3, 1, 4], true);
+    objective::check(gpu, Objective::Grpo, Terms::default(), &[3, 1, 4], true);
     for variant in able::<adamw_k::AdamwNorm<'_>>(gpu, adamw_k::Variant::ALL) {
         adamw::check(gpu, variant, &[5000, 31], 0.5, 2);
     }

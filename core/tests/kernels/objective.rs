@@ -1,59 +1,135 @@
-use tbrm_core::gpu::Gpu;
+use tbrm_core::gpu::kernels::copy::{CopyFwd, CopyParams};
 use tbrm_core::gpu::kernels::objective::{
-    ObjectiveBrm, ObjectiveParams, ObjectiveSft, ObjectiveStep, ObjectiveSums, ObjectiveTbrm, Variant,
+    ObjectiveA2po, ObjectiveBrm, ObjectiveDpo, ObjectiveGrpo, ObjectiveHybrid, ObjectiveParams,
+    ObjectiveReinforce, ObjectiveRloo, ObjectiveSft, ObjectiveSums, ObjectiveTba, ObjectiveTbrm, Variant,
 };
+use tbrm_core::gpu::{Gpu, View};
+use tbrm_core::objective::{LossType, Member, Objective, Terms, Together};
 use tbrm_core::ops::Variants;
 use tbrm_core::reference::head::Stats;
-use tbrm_core::reference::objective::{Objective, Records, Settings, evaluate, weight_sum};
+use tbrm_core::reference::objective::{Records, Settings, evaluate, weight_sum};
 use tbrm_testing::gpu_test;
 
 use crate::harness::{Bench, EPS, Within, close, gpu, random, wide};
 
+/// What the objectives' kernels bind.
+struct Rows<'a> {
+    step: &'a View,
+    traj_start: &'a View,
+    traj: &'a View,
+    sets: &'a View,
+    lse: &'a View,
+    chosen: &'a View,
+    ref_logp: &'a View,
+    old_logp: &'a View,
+    stats: &'a View,
+    a: &'a View,
+    b: &'a View,
+}
+
+fn run(bench: &mut Bench<'_>, objective: Objective, p: ObjectiveParams, rows: &Rows<'_>) {
+    let Rows { step, traj_start, traj, sets, lse, chosen, ref_logp, old_logp, stats, a, b } = *rows;
+    match objective {
+        Objective::Tbrm => return bench.run(ObjectiveTbrm { p, step, traj_start, traj, stats, a, b }),
+        Objective::Hybrid => return bench.run(ObjectiveHybrid { p, step, traj_start, traj, stats, a, b }),
+        Objective::Brm => {
+            return bench.run(ObjectiveBrm { p, step, traj_start, traj, lse, chosen, ref_logp, stats, a, b });
+        }
+        Objective::Sft => bench.run(ObjectiveSft { p, step, traj_start, traj, stats, a }),
+        Objective::Reinforce => bench.run(ObjectiveReinforce { p, step, traj_start, traj, stats, a }),
+        Objective::Rloo => bench.run(ObjectiveRloo { p, step, traj_start, traj, sets, stats, a }),
+        Objective::Grpo => {
+            bench.run(ObjectiveGrpo { p, step, traj_start, traj, lse, chosen, ref_logp, stats, a, old_logp });
+        }
+        Objective::Dpo => bench.run(ObjectiveDpo { p, step, traj_start, traj, sets, stats, a }),
+        Objective::A2po => bench.run(ObjectiveA2po { p, step, traj_start, traj, stats, a }),
+        Objective::Tba => bench.run(ObjectiveTba { p, step, traj_start, traj, sets, stats, a }),
+    }
+    bench.run(CopyFwd { p: CopyParams { count: a.len() as u32 }, x: a, out: b });
+}
+
+/// Sizes of the sets that `count` trajectories stand in.
+fn sizes(together: Together, count: usize) -> Vec<usize> {
+    match together {
+        Together::Alone => vec![1; count],
+        Together::Pair => vec![2; count / 2],
+        Together::Group if count < 4 => vec![count],
+        Together::Group => vec![2, count - 2],
+    }
+}
+
 /// Trajectories of the given lengths, and one empty one behind them: padding, of no weight.
-pub(crate) fn check(gpu: &Gpu, objective: Objective, lengths: &[u32], calibrate: bool) {
-    let what = |pass: &str| format!("objective {objective:?} {lengths:?} calibrate {calibrate} {pass}");
+pub(crate) fn check(gpu: &Gpu, objective: Objective, terms: Terms, lengths: &[u32], calibrate: bool) {
+    let what =
+        |pass: &str| format!("objective {objective:?} {terms:?} {lengths:?} calibrate {calibrate} {pass}");
     let count = lengths.len();
+    let sizes = sizes(objective.needs(&terms).together, count);
     let mut traj_start = vec![0];
     lengths.iter().for_each(|length| traj_start.push(traj_start[traj_start.len() - 1] + length));
     let rows = traj_start[count] as usize;
     let scaled = |stream, by: f32| random(stream, rows).into_iter().map(move |x| x * by).collect::<Vec<_>>();
-    let (lse, chosen, ref_logp, entropy) = (scaled(1, 5.0), scaled(2, 5.0), scaled(3, 2.0), scaled(4, 1.0));
+    let (lse, chosen, entropy) = (scaled(1, 5.0), scaled(2, 5.0), scaled(4, 1.0));
+    // Near the model's own, as a policy's log-probs are: ratios far from 1 would test nothing but overflow.
+    let near = |stream, by| -> Vec<f32> {
+        scaled(stream, by).iter().enumerate().map(|(r, x)| chosen[r] - lse[r] + x).collect()
+    };
+    let (ref_logp, old_logp) = (near(3, 2.0), near(8, 0.5));
     let (reward, ref_v1) = (random(5, count), random(6, count));
-    let weight: Vec<f32> = random(7, count).iter().map(|w| w + 1.5).collect();
+    let mut weight: Vec<f32> = random(7, count).iter().map(|w| w + 1.5).collect();
+    if objective == Objective::Dpo {
+        // A pair is one record.
+        weight.chunks_mut(2).for_each(|pair| pair[1] = pair[0]);
+    }
     let (beta, kappa) = (0.125f32, 0.5f32);
 
     let stats = Stats { lse: wide(&lse), chosen: wide(&chosen), entropy: wide(&entropy) };
+    let mut end = 0;
+    let set = |&size: &usize| {
+        end += size;
+        end - size..end
+    };
+    let sets: Vec<std::ops::Range<usize>> = sizes.iter().map(set).collect();
     let records = Records {
         ref_logp: wide(&ref_logp),
+        old_logp: wide(&old_logp),
         ref_v1: wide(&ref_v1),
         reward: wide(&reward),
         weight: wide(&weight),
+        sets: sets.clone(),
     };
+    let sum_of = |objective| weight_sum(objective, &terms, &traj_start, &wide(&weight));
     let settings = Settings {
         objective,
+        terms,
         beta: f64::from(beta),
         logit_scale: f64::from(kappa),
         calibrate,
-        weight_sum: weight_sum(objective, &traj_start, &wide(&weight)),
+        weight_sum: sum_of(objective),
+        tbrm_weight_sum: sum_of(Objective::Tbrm),
     };
     let outcome = evaluate(&stats, &traj_start, &records, &settings);
 
     let Consts { stats: words, traj: fields } = consts();
+    let members: Vec<Member> =
+        reward.iter().map(|&reward| Member { reward: reward.into(), v_star: None }).collect();
+    let signals = objective.signals(&terms, &members, &sizes);
     let mut traj = vec![0.0; (count + 1) * fields];
     for s in 0..count {
         let origin = if calibrate { ref_v1[s] } else { 0.0 };
-        traj[s * fields..][..3].copy_from_slice(&[reward[s], weight[s], origin]);
+        traj[s * fields..][..4].copy_from_slice(&[reward[s], weight[s], origin, signals[s] as f32]);
     }
     traj_start.push(rows as u32);
     let mut bench = Bench::new(gpu, Variants::table(gpu.caps(), 64));
     let p = ObjectiveParams { trajectories: count as u32 + 1 };
-    let step = bench.uniform(ObjectiveStep {
-        inv_weight: (1.0 / settings.weight_sum) as f32,
-        inv_beta: 1.0 / beta,
-        kappa,
-    });
+    let weighted = weight.iter().zip(lengths).map(|(&weight, &length)| (f64::from(weight), length as usize));
+    let step = bench.uniform(objective.step(&terms, beta.into(), kappa.into(), weighted));
     let start = bench.indices(&traj_start);
-    let [lse, chosen, ref_logp, entropy] = [lse, chosen, ref_logp, entropy].map(|x| bench.filled(&x));
+    let mut bounds: Vec<u32> = Vec::new();
+    sets.iter().for_each(|set| bounds.extend([set.start as u32, set.end as u32].repeat(set.len())));
+    bounds.extend([count as u32, count as u32 + 1]);
+    let bounds = bench.indices(&bounds);
+    let [lse, chosen, ref_logp, old_logp, entropy] =
+        [lse, chosen, ref_logp, old_logp, entropy].map(|x| bench.filled(&x));
     let traj = bench.filled(&traj);
     let (out, a, b) = (bench.poisoned((count + 1) * words), bench.poisoned(rows), bench.poisoned(rows));
     bench.run(ObjectiveSums {
@@ -65,43 +141,23 @@ pub(crate) fn check(gpu: &Gpu, objective: Objective, lengths: &[u32], calibrate:
         entropy: &entropy,
         stats: &out,
     });
-    let (step, traj_start, stats_gpu, a_gpu, b_gpu) = (&step, &start, &out, &a, &b);
-    match objective {
-        Objective::Tbrm => {
-            bench.run(ObjectiveTbrm {
-                p,
-                step,
-                traj_start,
-                traj: &traj,
-                stats: stats_gpu,
-                a: a_gpu,
-                b: b_gpu,
-            });
-        }
-        Objective::Sft => {
-            bench.run(ObjectiveSft {
-                p,
-                step,
-                traj_start,
-                traj: &traj,
-                stats: stats_gpu,
-                a: a_gpu,
-                b: b_gpu,
-            });
-        }
-        Objective::Brm => bench.run(ObjectiveBrm {
-            p,
-            step,
-            traj_start,
-            traj: &traj,
-            lse: &lse,
-            chosen: &chosen,
-            ref_logp: &ref_logp,
-            stats: stats_gpu,
-            a: a_gpu,
-            b: b_gpu,
-        }),
+    let views = Rows {
+        step: &step,
+        traj_start: &start,
+        traj: &traj,
+        sets: &bounds,
+        lse: &lse,
+        chosen: &chosen,
+        ref_logp: &ref_logp,
+        old_logp: &old_logp,
+        stats: &out,
+        a: &a,
+        b: &b,
+    };
+    if objective == Objective::Hybrid {
+        run(&mut bench, terms.hybrid_with, p, &views);
     }
+    run(&mut bench, objective, p, &views);
     bench.go();
 
     // Sums over a trajectory of numbers up to 10; residuals are as large, the loss their square times a share.
@@ -119,12 +175,8 @@ pub(crate) fn check(gpu: &Gpu, objective: Objective, lengths: &[u32], calibrate:
     close(&what("v1"), &column(2), &outcome.v1, within(0.0));
     close(&what("entropy"), &column(3), &total_entropy, within(sum));
     // The twin of sft has no residual; the kernel reports tbrm's, for comparison.
-    let tbrm = evaluate(
-        &stats,
-        &traj_start_all(lengths),
-        &records,
-        &Settings { objective: Objective::Tbrm, ..settings },
-    );
+    let tbrm_settings = Settings { objective: Objective::Tbrm, ..settings };
+    let tbrm = evaluate(&stats, &traj_start_all(lengths), &records, &tbrm_settings);
     let delta = if objective == Objective::Sft { &tbrm.delta } else { &outcome.delta };
     close(&what("residual"), &column(5), delta, within(sum));
     let largest = delta.iter().fold(10.0, |a: f64, b| a.max(b.abs()));
@@ -142,7 +194,13 @@ pub(crate) fn check(gpu: &Gpu, objective: Objective, lengths: &[u32], calibrate:
     bench.check(&what("a"), &a, &outcome.a, grad);
     bench.check(&what("b"), &b, &outcome.b, grad);
 
-    let padding = &out.read(gpu)[count * words..];
+    if objective.needs(&terms).logps {
+        let clipped: Vec<f64> = outcome.clipped.concat();
+        let found: Vec<f32> = out.read(gpu).chunks(words).take(count).flat_map(|s| [s[8], s[9]]).collect();
+        close(&what("clipped"), &found, &clipped, within(0.0));
+    }
+
+    let padding = &out.read(gpu)[count * words..][..8];
     assert!(padding.iter().all(|x| x.abs() == 0.0), "{}: {padding:?}", what("an empty trajectory"));
 }
 
@@ -168,12 +226,35 @@ fn traj_start_of(lengths: &[u32], s: usize) -> std::ops::Range<usize> {
     start[s] as usize..start[s + 1] as usize
 }
 
+/// Every objective, with every kind of settings that its kernel tells apart.
+fn all() -> Vec<(Objective, Terms)> {
+    let of = |objective, loss_type| (objective, Terms::published(objective, loss_type));
+    let mut all: Vec<(Objective, Terms)> = Objective::ALL
+        .into_iter()
+        .filter(|&objective| objective != Objective::Hybrid)
+        .map(|objective| of(objective, LossType::Grpo))
+        .collect();
+    all.push(of(Objective::Grpo, LossType::Dapo));
+    let (_, dr_grpo) = of(Objective::Grpo, LossType::DrGrpo);
+    all.push((Objective::Grpo, Terms { loss_length: 70, ..dr_grpo }));
+    for hybrid_with in [Objective::Sft, Objective::Grpo, Objective::Dpo, Objective::Tba] {
+        let terms = Terms { hybrid_with, lambda: 0.3, ..Terms::published(hybrid_with, LossType::Grpo) };
+        all.push((Objective::Hybrid, terms));
+    }
+    all
+}
+
 gpu_test!(objectives_are_their_twins);
 fn objectives_are_their_twins() {
-    for objective in [Objective::Sft, Objective::Tbrm, Objective::Brm] {
-        for lengths in [&[1][..], &[2], &[5, 1, 3], &[1, 2, 3, 4, 5, 6, 7, 8, 67]] {
+    for (objective, terms) in all() {
+        let cases = match objective.needs(&terms).together {
+            Together::Alone => [&[1][..], &[2], &[5, 1, 3], &[1, 2, 3, 4, 5, 6, 7, 8, 67]],
+            Together::Group => [&[1, 1][..], &[2, 7], &[5, 1, 3], &[1, 2, 3, 4, 5, 6, 7, 8, 67]],
+            Together::Pair => [&[1, 1][..], &[2, 7], &[5, 1, 3, 2], &[1, 2, 3, 4, 5, 6, 7, 8, 67, 9]],
+        };
+        for lengths in cases {
             for calibrate in [false, true] {
-                check(gpu(), objective, lengths, calibrate);
+                check(gpu(), objective, terms, lengths, calibrate);
             }
         }
     }

@@ -5,7 +5,7 @@ use tbrm_core::reference::decoder::{Batch, Config, Params, forward, loss_and_gra
 use tbrm_core::reference::frequencies::inv_freq;
 use tbrm_core::reference::objective::{
     Objective::{self, Brm, Sft, Tbrm},
-    Records, Settings, weight_sum,
+    Records, Settings, Terms, weight_sum,
 };
 use tbrm_core::reference::{Heads, sample};
 
@@ -42,12 +42,22 @@ fn records(batch: &Batch) -> Records {
         ref_v1: random(2, trajectories),
         reward: random(3, trajectories),
         weight: random(4, trajectories).iter().map(|x| x + 1.25).collect(),
+        ..Records::default()
     }
 }
 
 fn settings(objective: Objective, batch: &Batch, records: &Records) -> Settings {
-    let weight_sum = weight_sum(objective, &batch.traj_start, &records.weight);
-    Settings { objective, beta: 0.3, logit_scale: 1.0, calibrate: false, weight_sum }
+    let terms = Terms::default();
+    let sum = |objective| weight_sum(objective, &terms, &batch.traj_start, &records.weight);
+    Settings {
+        objective,
+        terms,
+        beta: 0.3,
+        logit_scale: 1.0,
+        calibrate: false,
+        weight_sum: sum(objective),
+        tbrm_weight_sum: sum(Tbrm),
+    }
 }
 
 #[test]
@@ -122,6 +132,7 @@ fn packing_changes_nothing() {
                 ref_v1: vec![records.ref_v1[s]],
                 reward: vec![records.reward[s]],
                 weight: vec![records.weight[s]],
+                ..Records::default()
             };
             let step = loss_and_grads(&config, &params, &alone, &records, &settings);
             loss += step.loss;

@@ -16,6 +16,32 @@ pub enum Objective {
     Brm,
     /// Cross-entropy on the completions, whatever their reward
     Sft,
+    /// The policy gradient; the baseline is the mean of the step's other rewards
+    Reinforce,
+    /// The same, with the mean of the group's other rewards
+    Rloo,
+    /// Group-relative policy optimization: needs groups and behaviour log-probs
+    Grpo,
+    /// Direct preference optimization: needs pairs
+    Dpo,
+    /// Regression of the optimal advantage: needs groups
+    A2po,
+    /// Trajectory balance: needs groups
+    Tba,
+    /// A mean of tbrm and another
+    Hybrid,
+}
+
+/// `--loss-type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum LossType {
+    /// The mean over each completion's tokens, then over completions
+    Grpo,
+    /// The mean over the step's tokens
+    Dapo,
+    /// Each completion's sum over a constant length, and no division by the deviation
+    DrGrpo,
 }
 
 /// `--calibrate`.
@@ -80,6 +106,23 @@ impl From<Objective> for tbrm_core::objective::Objective {
             Objective::Tbrm => Self::Tbrm,
             Objective::Brm => Self::Brm,
             Objective::Sft => Self::Sft,
+            Objective::Reinforce => Self::Reinforce,
+            Objective::Rloo => Self::Rloo,
+            Objective::Grpo => Self::Grpo,
+            Objective::Dpo => Self::Dpo,
+            Objective::A2po => Self::A2po,
+            Objective::Tba => Self::Tba,
+            Objective::Hybrid => Self::Hybrid,
+        }
+    }
+}
+
+impl From<LossType> for tbrm_core::objective::LossType {
+    fn from(loss_type: LossType) -> Self {
+        match loss_type {
+            LossType::Grpo => Self::Grpo,
+            LossType::Dapo => Self::Dapo,
+            LossType::DrGrpo => Self::DrGrpo,
         }
     }
 }

@@ -4,29 +4,24 @@ use tbrm_testing::{block_on, gpu_test};
 
 use super::{close, config, gpu, model, trajectories, twin_batch, twin_config, twin_params, weights};
 use crate::data::batch::Batch;
+use crate::data::sets::ranges;
 use crate::data::trajectory::Trajectory;
 use crate::gpu::kernels::objective::ObjectiveStep;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::model::ModelConfig;
-use crate::objective::Objective;
+use crate::objective::{LossType, Objective, Terms, Together};
 use crate::reference::adamw;
 use crate::reference::decoder::{Params, loss_and_grads};
-use crate::reference::objective::{Objective as TwinObjective, Records, Settings, weight_sum};
-use crate::train::engine::{Engine, EngineConfig};
+use crate::reference::objective::{Records, Settings, weight_sum};
+use crate::train::engine::{Engine, EngineConfig, MicroBatch};
+use crate::train::estimate::engine_config;
+use crate::train::learner::{Example, StepData, known, signals};
 use crate::train::metrics::TrajectoryStats;
 use crate::train::optimizer::Optimizer;
 use crate::train::trainer::{Start, Trainer};
 use crate::train::{Calibrate, Event, TrainConfig};
 
 const LENGTHS: [(usize, usize); 6] = [(1, 1), (3, 5), (2, 9), (7, 1), (4, 12), (1, 6)];
-
-fn twin_objective(objective: Objective) -> TwinObjective {
-    match objective {
-        Objective::Tbrm => TwinObjective::Tbrm,
-        Objective::Brm => TwinObjective::Brm,
-        Objective::Sft => TwinObjective::Sft,
-    }
-}
 
 /// A reference unlike the model: log-probs and values drawn at random.
 fn records(data: &[Trajectory]) -> Records {
@@ -37,60 +32,93 @@ fn records(data: &[Trajectory]) -> Records {
         ref_v1: (0..data.len()).map(|i| f64::from(stream.uniform(1000 + i as u64) as f32)).collect(),
         reward: data.iter().map(|t| f64::from(t.reward.unwrap_or(0.0) as f32)).collect(),
         weight: data.iter().map(|t| f64::from(t.weight as f32)).collect(),
+        ..Records::default()
     }
 }
 
 struct Case {
     objective: Objective,
+    terms: Terms,
     kappa: f64,
     calibrate: bool,
     micro_batch_tokens: usize,
 }
 
+/// Sizes of the sets that [`LENGTHS`] stand in.
+fn sizes(together: Together) -> Vec<usize> {
+    match together {
+        Together::Alone => vec![1; 6],
+        Together::Pair => vec![2; 3],
+        Together::Group => vec![2, 4],
+    }
+}
+
 /// Statistics and gradients of one step on the device against the twin's.
 fn check_gradients(gpu: &Gpu, config: &ModelConfig, case: &Case) {
-    let data = trajectories(&LENGTHS, config.vocab_size, 5);
+    let Case { objective, terms, kappa, calibrate, micro_batch_tokens } = *case;
+    let mut data = trajectories(&LENGTHS, config.vocab_size, 5);
+    let sizes = sizes(objective.needs(&terms).together);
+    if sizes == [2, 2, 2] {
+        data.chunks_mut(2).for_each(|pair| pair[1].weight = pair[0].weight);
+    }
     let weights = weights(config, 7);
     let beta = 0.3;
-    let records = records(&data);
-    let objective = twin_objective(case.objective);
     let batch = twin_batch(&data);
-    let weight_sum = weight_sum(objective, &batch.traj_start, &records.weight);
-    let settings =
-        Settings { objective, beta, logit_scale: case.kappa, calibrate: case.calibrate, weight_sum };
+    let rows = |i: usize| batch.traj_start[i] as usize..batch.traj_start[i + 1] as usize;
+    // The policy that wrote the completions: log-probs of a size that the model's have.
+    let stream = crate::rng::Stream::named(4, "behaviour");
+    for (i, t) in data.iter_mut().enumerate() {
+        t.logps = Some(rows(i).map(|r| -(stream.uniform(r as u64) as f32) - 3.0).collect());
+    }
+    let mut records = records(&data);
+    records.sets = ranges(sizes.iter().copied());
+    records.old_logp = data.iter().flat_map(|t| t.logps.clone().unwrap()).map(f64::from).collect();
+    let sum = |objective| weight_sum(objective, &terms, &batch.traj_start, &records.weight);
+    let settings = Settings {
+        objective,
+        terms,
+        beta,
+        logit_scale: kappa,
+        calibrate,
+        weight_sum: sum(objective),
+        tbrm_weight_sum: sum(Objective::Tbrm),
+    };
     let twin = loss_and_grads(&twin_config(config), &twin_params(&weights), &batch, &records, &settings);
 
-    let engine_config = EngineConfig {
-        micro_batch_tokens: case.micro_batch_tokens,
-        trajectories: data.len(),
-        logit_scale: case.kappa as f32,
-        submit_part: Some(7),
+    let train = TrainConfig {
+        objective,
+        terms,
+        beta,
+        logit_scale: kappa,
+        batch: data.len(),
+        micro_batch_tokens,
+        ..TrainConfig::default()
     };
+    let engine_config = EngineConfig { submit_part: Some(7), ..engine_config(&train) };
     let mut engine = Engine::new(gpu, model(gpu, config, &weights), engine_config, None).unwrap();
     let optimizer = Optimizer::new(gpu, &engine.model, engine.variants).unwrap();
-    let step = gpu.uniform("step", 3).unwrap();
-    let uniform = ObjectiveStep {
-        inv_weight: (1.0 / weight_sum) as f32,
-        inv_beta: (1.0 / beta) as f32,
-        kappa: case.kappa as f32,
+    let step = gpu.uniform("step", size_of::<ObjectiveStep>() / 4).unwrap();
+    let weighted = data.iter().map(|t| (t.weight, t.num_actions()));
+    gpu.write(&step, &[objective.step(&terms, beta, kappa, weighted)]);
+    let ref_logp: Vec<Vec<f32>> =
+        (0..data.len()).map(|i| records.ref_logp[rows(i)].iter().map(|&x| x as f32).collect()).collect();
+    let example = |(i, trajectory): (usize, _)| Example {
+        trajectory,
+        ref_logp: ref_logp[i].as_slice(),
+        v_ref: if calibrate { records.ref_v1[i] as f32 } else { 0.0 },
     };
-    gpu.write(&step, &[uniform]);
+    let given = StepData { examples: data.iter().enumerate().map(example).collect(), sizes };
+    let signals = signals(&train, &given);
     let members: Vec<&Trajectory> = data.iter().collect();
     let mut stats = vec![None; data.len()];
-    for places in engine.micro_batches(&members).unwrap() {
-        let mut micro = Batch::new(places.iter().map(|&i| (i, &data[i])));
+    for MicroBatch { places, sizes } in engine.micro_batches(&members, &given.sizes).unwrap() {
+        let mut micro = Batch::new(places.iter().map(|&i| (i, &data[i]))).with_sets(sizes);
         let shape = engine.shape(&micro);
         micro.pad_to(shape).unwrap();
-        let row = |i: usize| batch.traj_start[i] as usize..batch.traj_start[i + 1] as usize;
-        let ref_logp: Vec<Vec<f32>> =
-            (0..data.len()).map(|i| records.ref_logp[row(i)].iter().map(|&x| x as f32).collect()).collect();
-        let mut v_ref = vec![0.0; shape.trajectories];
-        if case.calibrate {
-            places.iter().zip(&mut v_ref).for_each(|(&i, v)| *v = records.ref_v1[i] as f32);
-        }
-        engine.io.upload(gpu, &micro, &micro.gather_rows(|i| ref_logp[i].as_slice()), &v_ref);
+        engine.io.upload(gpu, &micro, &known(&micro, &given, &signals));
         let part = engine.submit_part();
-        engine.train_plan(shape, case.objective, &step, &optimizer.grads).unwrap().submit(gpu, part).unwrap();
+        let plan = engine.train_plan(shape, train.mix(), &step, &optimizer.grads).unwrap();
+        plan.submit(gpu, part).unwrap();
         let rows = TrajectoryStats::rows(&block_on(gpu.read::<f32>(&engine.io.stats)).unwrap());
         places.iter().zip(rows).for_each(|(&i, row)| stats[i] = Some(row));
     }
@@ -119,14 +147,30 @@ fn biased() -> ModelConfig {
     config([40, 2, 32, 4, 1, 8, 28], r#", "attention_bias": true, "mlp_bias": true, "rope_theta": 500.0"#)
 }
 
+fn case(objective: Objective, micro_batch_tokens: usize) -> Case {
+    let mixed = Terms { hybrid_with: Objective::Rloo, ..Terms::published(Objective::Rloo, LossType::Grpo) };
+    let terms = match objective {
+        Objective::Hybrid => mixed,
+        _ => Terms::published(objective, LossType::Grpo),
+    };
+    Case { objective, terms, kappa: 1.0, calibrate: false, micro_batch_tokens }
+}
+
 gpu_test!(gradients_of_every_objective_match_the_twin);
 fn gradients_of_every_objective_match_the_twin() {
     let gpu = gpu();
     for objective in [Objective::Tbrm, Objective::Brm, Objective::Sft] {
         for config in [plain(), biased()] {
-            let case = Case { objective, kappa: 1.0, calibrate: false, micro_batch_tokens: 64 };
-            check_gradients(&gpu, &config, &case);
+            check_gradients(&gpu, &config, &case(objective, 64));
         }
+    }
+    // The rest differ in their pair alone: one model, and micro-batches that just hold the largest set.
+    for objective in Objective::ALL.into_iter().skip(3) {
+        check_gradients(&gpu, &plain(), &case(objective, 44));
+    }
+    for loss_type in [LossType::Dapo, LossType::DrGrpo] {
+        let terms = Terms { loss_length: 12, ..Terms::published(Objective::Grpo, loss_type) };
+        check_gradients(&gpu, &plain(), &Case { terms, ..case(Objective::Grpo, 44) });
     }
 }
 
@@ -134,8 +178,7 @@ gpu_test!(logit_scale_calibration_and_accumulation_match_the_twin);
 fn logit_scale_calibration_and_accumulation_match_the_twin() {
     let gpu = gpu();
     for objective in [Objective::Tbrm, Objective::Brm] {
-        let case = Case { objective, kappa: 0.6, calibrate: true, micro_batch_tokens: 17 };
-        check_gradients(&gpu, &plain(), &case);
+        check_gradients(&gpu, &plain(), &Case { kappa: 0.6, calibrate: true, ..case(objective, 17) });
     }
 }
 
@@ -147,8 +190,7 @@ fn split_tensors_match_the_twin_within_the_guaranteed_limits() {
     let config = config([1331, 1, 32, 2, 2, 16, 200], "");
     let layout = crate::model::device::layout(&gpu, &config);
     assert!(layout.places.iter().any(|place| place.parts.len() > 2), "nothing is split: {layout:?}");
-    let case = Case { objective: Objective::Tbrm, kappa: 1.0, calibrate: false, micro_batch_tokens: 17 };
-    check_gradients(&gpu, &config, &case);
+    check_gradients(&gpu, &config, &case(Objective::Tbrm, 17));
 }
 
 gpu_test!(ten_steps_match_the_twin);
@@ -212,11 +254,13 @@ fn twin_steps(
     let whole = twin_batch(data);
     let blank = records(data);
     let settings = |weight_sum| Settings {
-        objective: TwinObjective::Tbrm,
+        objective: Objective::Tbrm,
+        terms: train.terms,
         beta: train.beta,
         logit_scale: 1.0,
         calibrate: true,
         weight_sum,
+        tbrm_weight_sum: weight_sum,
     };
     let first = loss_and_grads(&twin, &params, &whole, &blank, &settings(1.0));
     let logp: Vec<f64> = first.stats.chosen.iter().zip(&first.stats.lse).map(|(c, l)| c - l).collect();
@@ -239,6 +283,7 @@ fn twin_steps(
             ref_v1: members.iter().map(|&i| v1[i]).collect(),
             reward: members.iter().map(|&i| blank.reward[i]).collect(),
             weight: vec![1.0; members.len()],
+            ..Records::default()
         };
         let step =
             loss_and_grads(&twin, &params, &twin_batch(&chosen), &records, &settings(members.len() as f64));

@@ -10,7 +10,15 @@ pub(super) fn options(args: &TrainArgs, common: &Common) -> Options {
     let count = |n: Option<usize>| n.map(|n| n as u64);
     Options {
         objective: Some(objective.objective.into()),
-        beta: Some(objective.beta),
+        beta: objective.beta,
+        kl_coefficient: objective.kl_coefficient,
+        clip: objective.clip,
+        clip_high: objective.clip_high,
+        loss_type: objective.loss_type.map(Into::into),
+        loss_length: objective.loss_length,
+        value_beta: objective.value_beta,
+        lambda: objective.lambda,
+        hybrid_with: objective.hybrid_with.map(Into::into),
         learning_rate: optimizer.lr,
         schedule: Some(optimizer.schedule.into()),
         warmup: Some(optimizer.warmup as u64),
