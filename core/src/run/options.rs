@@ -75,7 +75,11 @@ const fn setting(name: &'static str, kind: Kind, help: &'static str) -> Setting 
 
 /// All settings.
 pub const SETTINGS: [Setting; 22] = [
-    setting("objective", Kind::Choice(&["tbrm", "brm", "sft"]), "What is minimised."),
+    setting(
+        "objective",
+        Kind::Choice(&["tbrm", "brm", "sft"]),
+        "What is minimised: the residual of whole completions (tbrm) or of single tokens (brm), or cross-entropy (sft).",
+    ),
     setting(
         "beta",
         Kind::Number,
