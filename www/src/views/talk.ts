@@ -99,7 +99,11 @@ export function talkPanel(
     event.preventDefault();
     const text = prompt.value;
     const model = partner();
-    if (text === "" || answering || !model) return;
+    if (text === "" || answering) return;
+    if (!model) {
+      said.textContent = "Choose a model first.";
+      return;
+    }
     if (![temperature, longest].every((control) => control.reportValidity())) return;
     if (app.training !== "idle") {
       said.textContent = "A run is being trained: stop it, or wait for it to end, then ask.";
@@ -131,15 +135,15 @@ export function talkPanel(
       max_new_tokens: longest.valueAsNumber,
       seed: crypto.getRandomValues(new Uint32Array(1))[0] as number,
     };
-    const said = await app.client.request("chat", { prompt: info.conversations ? asked : text, drawing });
-    into.textContent = said.text;
-    into.classList.toggle("nothing", said.text === "");
+    const reply = await app.client.request("chat", { prompt: info.conversations ? asked : text, drawing });
+    into.textContent = reply.text;
+    into.classList.toggle("nothing", reply.text === "");
     if (info.conversations) {
-      messages = [...asked, { role: "assistant", content: said.text }];
+      messages = [...asked, { role: "assistant", content: reply.text }];
       anew.hidden = false;
     }
-    const note = `${counted(said.tokens, "token")}${said.finished ? "" : ", cut off"}`;
-    const { record } = said;
+    const note = `${counted(reply.tokens, "token")}${reply.finished ? "" : ", cut off"}`;
+    const { record } = reply;
     const id = crypto.randomUUID();
     turn.append(
       h(

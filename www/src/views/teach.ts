@@ -47,6 +47,13 @@ export function teachView(app: App): View {
   });
   const why = h("span", { class: "muted", role: "status" });
   const settings = h("div");
+  const empty = h(
+    "p",
+    { class: "notice", hidden: true },
+    h("span", { text: "No run in this browser has a model yet." }),
+    h("a", { href: "#train", class: "button", text: "Train the demo first" }),
+    h("span", { text: "or give a model of yours:" }),
+  );
   const root = h(
     "section",
     { "aria-label": "Teach by hand" },
@@ -60,6 +67,7 @@ export function teachView(app: App): View {
       { class: "fields" },
       field("model", model, "A run of this browser, as it is now, or a model of yours."),
     ),
+    empty,
     folder,
     talk.root,
     h("h2", { text: "Your feedback" }),
@@ -131,6 +139,7 @@ export function teachView(app: App): View {
       ...kept.map(({ id, name }): [string, string] => [id, name]),
       [FOLDER, "a folder of mine (Hugging Face)"],
     ];
+    empty.hidden = kept.length > 0;
     const before = model.value;
     model.replaceChildren(...options.map(([value, text]) => h("option", { value, text })));
     model.value = (options.find(([value]) => value === wanted) ?? options[0])?.[0] ?? FOLDER;
