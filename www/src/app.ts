@@ -8,7 +8,7 @@ import { remembered } from "./memory";
 import type { Boot, Fault, PageState, Push, RunInfo, SpecInput, TrainState } from "./protocol";
 
 /** What changed. */
-export type Topic = "boot" | "state" | "live" | "runs" | "progress" | "answer" | "device";
+export type Topic = "boot" | "state" | "live" | "runs" | "progress" | "answer" | "closed";
 
 type Progress = Extract<Push, { type: "progress" }>;
 
@@ -168,6 +168,9 @@ export class App {
         break;
       case "answer":
         this.tell("answer", push.text);
+        break;
+      case "closed":
+        this.tell("closed");
         break;
       case "runs":
         void this.loadRuns();

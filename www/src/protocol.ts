@@ -287,6 +287,8 @@ export type Push =
   | { type: "progress"; what: string; done: number; total: number }
   /** All that there is of the answer that is being written. */
   | { type: "answer"; text: string }
+  /** The model that was open to answer is not any more: something else needs the device's memory. */
+  | { type: "closed" }
   /** The kept runs changed, here or in another tab. */
   | { type: "runs" };
 

@@ -174,11 +174,11 @@ export function talkPanel(
   app.on("answer", (text) => {
     if (answering) answering.textContent = text;
   });
-  for (const topic of ["state", "boot"] as const) {
-    app.on(topic, () => {
-      // Training closes the chat, and a new worker has none.
-      if (app.training !== "idle" || !app.boot) open = undefined;
-    });
-  }
+  const closed = () => {
+    open = undefined;
+  };
+  app.on("closed", closed);
+  // A new worker has no model open.
+  app.on("boot", closed);
   return { root, reset };
 }

@@ -44,6 +44,7 @@ const feedback = once(async () => new FeedbackLog((await runs()).desk()));
 let chat: Chat | undefined;
 
 function closeChat(): null {
+  if (chat) push({ type: "closed" });
   chat?.free();
   chat = undefined;
   return null;
