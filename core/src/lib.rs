@@ -5,6 +5,8 @@
 // Allowed once: `gpu/pipeline_cache.rs` says why.
 #![deny(unsafe_code)]
 
+pub mod chat;
+pub mod compare;
 pub mod data;
 pub mod demo;
 pub mod error;

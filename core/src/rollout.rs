@@ -6,6 +6,7 @@
 //! looks in every few steps: it collects what was drawn, lets waiting prompts into free slots, and goes over to a plan
 //! of fewer rows when few sequences are left.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
 use crate::data::batch::bucket;
@@ -114,6 +115,64 @@ struct Active {
     slot: usize,
 }
 
+/// Prompts that are being continued, a few tokens at a time. To end early, drop it between two calls of
+/// [`Generation::next`]; dropped during one, the rollout is of no use any more.
+pub struct Generation<'a> {
+    rollout: &'a mut Rollout,
+    prompts: Cow<'a, [Prompt]>,
+    completions: Vec<Completion>,
+    waiting: VecDeque<usize>,
+    free: Vec<usize>,
+    active: Vec<Active>,
+    /// Whether a sequence ended, so that the device's rows are others now.
+    changed: bool,
+    done: Progress,
+}
+
+impl Generation<'_> {
+    /// Draws the next few tokens of as many sequences as there are slots; `None` when every prompt is continued.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFinite`] when logits are not; [`ErrorKind::Device`] when the device reported a fault.
+    pub async fn next(&mut self) -> Result<Option<Progress>> {
+        let mut entering = Vec::new();
+        while let (Some(&index), Some(&slot)) = (self.waiting.front(), self.free.last()) {
+            entering.push((&self.prompts[index], slot));
+            self.active.push(Active { index, slot });
+            self.waiting.pop_front();
+            self.free.pop();
+        }
+        if self.active.is_empty() {
+            return Ok(None);
+        }
+        self.rollout.enter(&entering)?;
+        if self.changed || !entering.is_empty() {
+            self.rollout.upload_rows(&self.active, &self.prompts, &self.completions);
+        }
+        self.done.tokens += self.rollout.decode(&self.active, &self.prompts, &mut self.completions).await?;
+        let before = self.active.len();
+        self.active.retain(|sequence| {
+            let completion = &mut self.completions[sequence.index];
+            let last = completion.tokens.last().expect("a step draws a token");
+            completion.finished = self.rollout.config.stops.contains(last);
+            let ended =
+                completion.finished || completion.tokens.len() == self.prompts[sequence.index].max_new;
+            if ended {
+                self.free.push(sequence.slot);
+            }
+            !ended
+        });
+        self.changed = self.active.len() < before;
+        self.done.completions += before - self.active.len();
+        Ok(Some(self.done))
+    }
+
+    /// What has been drawn so far, a completion for each prompt.
+    pub fn completions(&self) -> &[Completion] {
+        &self.completions
+    }
+}
+
 /// Bytes of keys and values that [`slots`] stays within.
 const CACHE_BUDGET: u64 = 1 << 30;
 
@@ -192,51 +251,44 @@ impl Rollout {
     /// Continues every prompt; `progress` is told how far it is.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`] names the prompt that is empty, too long or not of the model's vocabulary;
-    /// [`ErrorKind::NotFinite`] when logits are not; [`ErrorKind::Device`] when the device reported a fault.
+    /// As [`Rollout::begin`] and [`Generation::next`].
     pub async fn generate(
         &mut self,
         prompts: &[Prompt],
         mut progress: impl FnMut(Progress),
     ) -> Result<Vec<Completion>> {
+        let mut generation = self.begin(prompts)?;
+        while let Some(now) = generation.next().await? {
+            progress(now);
+        }
+        Ok(generation.completions)
+    }
+
+    /// Begins to continue every prompt: nothing is drawn before [`Generation::next`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] names the prompt that is empty, too long or not of the model's vocabulary.
+    pub fn begin<'a>(&'a mut self, prompts: impl Into<Cow<'a, [Prompt]>>) -> Result<Generation<'a>> {
+        let prompts = prompts.into();
         for (i, prompt) in prompts.iter().enumerate() {
             self.check_prompt(prompt).map_err(|e| e.at(format!("prompt {}", i + 1)))?;
         }
-        let mut completions = vec![Completion::default(); prompts.len()];
-        let mut waiting: VecDeque<usize> = (0..prompts.len()).filter(|&i| prompts[i].max_new > 0).collect();
-        let mut free: Vec<usize> = (0..self.config.slots).rev().collect();
-        let mut active: Vec<Active> = Vec::new();
-        let mut done = Progress { completions: prompts.len() - waiting.len(), tokens: 0 };
-        let mut changed = false;
-        while !waiting.is_empty() || !active.is_empty() {
-            let mut entering = Vec::new();
-            while let (Some(&index), Some(&slot)) = (waiting.front(), free.last()) {
-                entering.push((&prompts[index], slot));
-                active.push(Active { index, slot });
-                waiting.pop_front();
-                free.pop();
-            }
-            self.enter(&entering)?;
-            if changed || !entering.is_empty() {
-                self.upload_rows(&active, prompts, &completions);
-            }
-            done.tokens += self.decode(&active, prompts, &mut completions).await?;
-            let before = active.len();
-            active.retain(|sequence| {
-                let completion = &mut completions[sequence.index];
-                let last = completion.tokens.last().expect("a step draws a token");
-                completion.finished = self.config.stops.contains(last);
-                let ended = completion.finished || completion.tokens.len() == prompts[sequence.index].max_new;
-                if ended {
-                    free.push(sequence.slot);
-                }
-                !ended
-            });
-            changed = active.len() < before;
-            done.completions += before - active.len();
-            progress(done);
-        }
-        Ok(completions)
+        let waiting: VecDeque<usize> = (0..prompts.len()).filter(|&i| prompts[i].max_new > 0).collect();
+        Ok(Generation {
+            completions: vec![Completion::default(); prompts.len()],
+            done: Progress { completions: prompts.len() - waiting.len(), tokens: 0 },
+            waiting,
+            free: (0..self.config.slots).rev().collect(),
+            active: Vec::new(),
+            changed: false,
+            rollout: self,
+            prompts,
+        })
+    }
+
+    /// What the buffers and plans are for.
+    pub fn config(&self) -> &RolloutConfig {
+        &self.config
     }
 
     fn check_prompt(&self, prompt: &Prompt) -> Result<()> {

@@ -54,7 +54,11 @@ fn gold_answers_are_right_and_others_wrong() {
         }
         // The next problem's answer is seldom this one's.
         let pairs = records.iter().zip(records.iter().cycle().skip(1));
-        let alike = pairs.filter(|(record, next)| right(record, &format!("\\boxed{{{}}}", gold(next)))).count();
-        assert!(alike * 10 <= records.len(), "{name}: {alike} of {problems} answers are equal to the next one");
+        let alike =
+            pairs.filter(|(record, next)| right(record, &format!("\\boxed{{{}}}", gold(next)))).count();
+        assert!(
+            alike * 10 <= records.len(),
+            "{name}: {alike} of {problems} answers are equal to the next one"
+        );
     }
 }

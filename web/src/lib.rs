@@ -15,6 +15,10 @@
 //! const session = await Session.start(gpu, store, spec);  // or Session.resume(gpu, store)
 //! for (let event; (event = await session.next()); ) ...   // RunEvent; session.stop() asks it to end
 //! session.free();
+//! const chat = await Chat.open(gpu, model);
+//! await chat.reply(prompt, drawing, ontext);     // Answer; chat.stop() ends it early
+//! chat.free();
+//! await compare(gpu, before, after, prompts, drawing, scale, onpart);  // Pair[]
 //! gpu.tuned();                                   // string, for `open_gpu` in a later visit
 //! gpu.destroy();
 //! ```
@@ -26,6 +30,8 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod chat;
+mod compare;
 mod fault;
 mod gpu;
 mod macrotask;
@@ -38,6 +44,8 @@ mod store;
 mod types;
 
 pub use bench::{bench, presets};
+pub use chat::Chat;
+pub use compare::compare;
 pub use fault::{Fault, Result};
 pub use gpu::{Gpu, open_gpu};
 pub use session::Session;

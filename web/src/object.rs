@@ -1,6 +1,7 @@
 //! Plain JavaScript objects from what serde can write, and back.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tbrm_core::{Error, ErrorKind, Result};
 use wasm_bindgen::JsValue;
@@ -22,5 +23,16 @@ pub(crate) fn from_js(value: &JsValue) -> Result<Value> {
     let text = js_sys::JSON::stringify(value).ok().and_then(|text| text.as_string());
     text.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(|| {
         Error::new(ErrorKind::Config, "the settings are no plain object", "give an object of settings")
+    })
+}
+
+/// Settings that the core reads by their names.
+pub(crate) fn setting<T: DeserializeOwned>(value: &JsValue) -> Result<T> {
+    serde_json::from_value(from_js(value)?).map_err(|error| {
+        Error::new(
+            ErrorKind::Config,
+            format!("the settings: {error}"),
+            "correct the setting, or leave it out",
+        )
     })
 }

@@ -70,7 +70,7 @@ impl ModelSource {
 
 impl Source {
     /// How the model is called in messages.
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Source::Demo => "demo",
             Source::Preset(name) => name,

@@ -110,6 +110,74 @@ export interface Store {
   remove(path: string): Promise<void>;
 }
 
+/** What a model can be told. */
+export interface ChatInfo {
+  /** Whether it has a chat template, so that it takes messages. */
+  conversations: boolean;
+  /** Tokens of prompt and answer at most. */
+  positions: number;
+}
+
+/** Text as it is, or a conversation for the model's chat template. */
+export type Prompt = string | { role: string; content: string }[];
+
+/** How an answer is drawn. */
+export interface Drawing {
+  /** 0 takes the most likely token. */
+  temperature: number;
+  /** How many of the most likely tokens remain; 0 for all. */
+  top_k: number;
+  /** The smallest set of most likely tokens of this probability remains; 1 for all. */
+  top_p: number;
+  max_new_tokens: number;
+  /** The same prompt is answered alike with the same seed. */
+  seed: number;
+}
+
+/** What was said. */
+export interface Answer {
+  text: string;
+  tokens: number;
+  /** Whether the model ended it. */
+  finished: boolean;
+  /** A record but for its reward; null where nothing was said. */
+  record: { prompt: Prompt; completion: string; truncated?: true } | null;
+}
+
+/** What decides the advantages: settings of the run. */
+export interface Scale {
+  beta: number;
+  /** 1 where it is left out. */
+  logit_scale?: number;
+}
+
+/** A prompt with both its completions. */
+export interface Pair {
+  prompt: string;
+  before: Continued;
+  after: Continued;
+}
+
+/** A completion that one of two models drew and both have judged. */
+export interface Continued {
+  text: string;
+  /** Whether the model ended it. */
+  finished: boolean;
+  /** Its log-prob after the training, less that before it. */
+  rho: number;
+  tokens: SampleToken[];
+}
+
+/** A token with what a model and its reference make of it. */
+export interface SampleToken {
+  text: string;
+  /** beta * (logp - ref_logp). */
+  advantage: number;
+  /** None in files of earlier versions. */
+  logp?: number;
+  ref_logp?: number;
+}
+
 /** What a run will take, known before anything is allocated. Sizes are bytes. */
 export interface Estimate {
   params: number;
@@ -171,8 +239,7 @@ export interface Sample {
   reward?: number;
   /** delta = rho + V_1 - R / beta. */
   residual?: number;
-  /** With beta * (logp - ref_logp) each. */
-  tokens: { text: string; advantage: number }[];
+  tokens: SampleToken[];
 }
 
 /** What happened; of the demo with its `stage`, `warm-start` or `tbrm`. */

@@ -8,11 +8,15 @@ const TYPES: &str = include_str!("types.d.ts");
 #[cfg(test)]
 mod tests {
     use serde::Serialize;
+    use tbrm_core::chat::{Answer, Drawing};
+    use tbrm_core::compare::{Continued, Pair};
     use tbrm_core::gpu::Caps;
+    use tbrm_core::run::report::SampleToken;
     use tbrm_core::train::bench::Report;
     use tbrm_core::{Error, ErrorKind};
 
     use crate::bench::preset_infos;
+    use crate::chat::ChatInfo;
     use crate::gpu::DeviceInfo;
 
     // The macro takes the constant above away.
@@ -62,6 +66,16 @@ mod tests {
         assert_eq!(keys(&DeviceInfo { name: "", caps: &caps }), fields("DeviceInfo"));
         assert_eq!(keys(&report), fields("BenchReport"));
         assert_eq!(keys(&preset_infos().unwrap()[0]), fields("PresetInfo"));
+        let answer = Answer { text: String::new(), tokens: 0, finished: true, record: None };
+        assert_eq!(keys(&answer), fields("Answer"));
+        assert_eq!(keys(&Drawing::default()), fields("Drawing"));
+        assert_eq!(keys(&ChatInfo { conversations: true, positions: 0 }), fields("ChatInfo"));
+        let token = SampleToken { text: String::new(), advantage: 0.0, logp: Some(0.0), ref_logp: Some(0.0) };
+        let continued = Continued { text: String::new(), finished: true, rho: 0.0, tokens: Vec::new() };
+        assert_eq!(keys(&token), fields("SampleToken"));
+        assert_eq!(keys(&continued), fields("Continued"));
+        let pair = Pair { prompt: String::new(), before: continued.clone(), after: continued };
+        assert_eq!(keys(&pair), fields("Pair"));
         assert_eq!(keys(&Error::new(ErrorKind::TooLarge, "", "")), fields("Fault"));
     }
 

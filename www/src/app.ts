@@ -8,7 +8,7 @@ import { remembered } from "./memory";
 import type { Boot, Fault, PageState, Push, RunInfo, SpecInput, TrainState } from "./protocol";
 
 /** What changed. */
-export type Topic = "boot" | "state" | "live" | "runs" | "progress" | "token" | "device";
+export type Topic = "boot" | "state" | "live" | "runs" | "progress" | "answer" | "closed";
 
 type Progress = Extract<Push, { type: "progress" }>;
 
@@ -166,8 +166,11 @@ export class App {
         this.progress = push;
         this.tell("progress");
         break;
-      case "token":
-        this.tell("token", push.text);
+      case "answer":
+        this.tell("answer", push.text);
+        break;
+      case "closed":
+        this.tell("closed");
         break;
       case "runs":
         void this.loadRuns();

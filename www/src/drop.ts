@@ -19,12 +19,15 @@ export function dropZone(
     input.addEventListener("change", () => ongiven([...(input.files ?? [])].map(named)));
     input.click();
   };
+  const id = `drop-${++zones}`;
+  const button = (text: string, folder: boolean) =>
+    h("button", { type: "button", text, "aria-describedby": id, onclick: () => pick(folder) });
   const zone = h(
     "div",
     { class: "drop" },
-    h("span", { text }),
-    h("button", { type: "button", text: "Choose files", onclick: () => pick(false) }),
-    options.folder && h("button", { type: "button", text: "Choose a folder", onclick: () => pick(true) }),
+    h("span", { id, text }),
+    button("Choose files", false),
+    options.folder && button("Choose a folder", true),
   );
   zone.addEventListener("dragover", (event) => {
     event.preventDefault();
@@ -41,6 +44,8 @@ export function dropZone(
   });
   return zone;
 }
+
+let zones = 0;
 
 /** Keeps a file that missed every zone from replacing the page. */
 export function catchStrayDrops(): void {

@@ -1,6 +1,6 @@
 // What the samples of a run say, as points and colours.
 
-import type { Sample } from "./protocol";
+import type { Sample, Scale } from "./protocol";
 
 export interface Point {
   /** R / beta: where TBRM wants V_1 + rho to be. */
@@ -32,8 +32,17 @@ export function betaOf(config: Record<string, unknown>): number | undefined {
   return typeof beta === "number" && beta > 0 ? beta : undefined;
 }
 
+/** What a run's advantages are made of, beside log-probs: its config.json's, or the demo's TBRM stage's. */
+export function advantageScaleOf(config: Record<string, unknown>): Scale | undefined {
+  const beta = betaOf(config);
+  const scale = config.logit_scale;
+  return beta === undefined
+    ? undefined
+    : { beta, ...(typeof scale === "number" ? { logit_scale: scale } : {}) };
+}
+
 /** The largest |advantage|, which is coloured fully; never 0. */
-export function scaleOf(samples: Sample[]): number {
+export function scaleOf(samples: Pick<Sample, "tokens">[]): number {
   const sizes = samples.flatMap(({ tokens }) => tokens.map(({ advantage }) => Math.abs(advantage)));
   return sizes.reduce((a, b) => Math.max(a, b), 0) || 1;
 }

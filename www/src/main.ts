@@ -8,6 +8,7 @@ import { themeButton } from "./theme";
 import { benchView } from "./views/bench";
 import { insideView } from "./views/inside";
 import { runsView } from "./views/runs";
+import { teachView } from "./views/teach";
 import { trainView } from "./views/train";
 import { unsupportedView } from "./views/unsupported";
 import type { View } from "./views/view";
@@ -15,12 +16,13 @@ import type { View } from "./views/view";
 const VIEWS: [name: string, label: string, make: (app: App) => View][] = [
   ["train", "Train", trainView],
   ["inside", "Look inside", insideView],
+  ["teach", "Teach", teachView],
   ["runs", "Keep", runsView],
   ["bench", "Benchmark", benchView],
 ];
 
 /** What is of no use where the page cannot train. */
-const NEED_GPU = new Set(["train", "bench"]);
+const NEED_GPU = new Set(["train", "teach", "bench"]);
 
 const worker = () => new Worker(new URL("./worker/main.ts", import.meta.url), { type: "module" });
 const dialog = new FaultDialog(document.body, () => app.recovered());

@@ -115,18 +115,63 @@ export interface BenchReport {
   [more: string]: unknown;
 }
 
-export interface Sampling {
-  temperature: number;
-  top_p: number;
-  max_new_tokens: number;
-  seed: number;
+/** Text as it is, or a conversation for the model's chat template. */
+export type Prompt = string | { role: string; content: string }[];
+
+/** How an answer is drawn; what is left out is as the core has it. */
+export interface Drawing {
+  /** 0 takes the likeliest token. */
+  temperature?: number;
+  top_k?: number;
+  top_p?: number;
+  max_new_tokens?: number;
+  /** The same prompt is answered alike with the same seed. */
+  seed?: number;
+}
+
+/** What a model can be told. */
+export interface ChatInfo {
+  /** Whether it takes messages: it has a chat template. */
+  conversations: boolean;
+  /** Tokens of prompt and answer at most. */
+  positions: number;
+}
+
+/** A log record but for its reward. */
+export interface Logged {
+  prompt: Prompt;
+  completion: string;
+  truncated?: boolean;
 }
 
 export interface Answer {
   text: string;
   tokens: number;
-  logp: number;
+  /** Whether the model ended it, and not the limit or the person. */
   finished: boolean;
+  /** None where nothing was said. */
+  record: Logged | null;
+}
+
+/** What decides advantages: settings of the run. */
+export interface Scale {
+  beta: number;
+  logit_scale?: number;
+}
+
+/** A prompt, continued by the model that a run began with and by the one that it made. */
+export interface Pair {
+  prompt: string;
+  before: Continued;
+  after: Continued;
+}
+
+export interface Continued {
+  text: string;
+  finished: boolean;
+  /** Its log-prob after the training, less that before it. */
+  rho: number;
+  tokens: SampleToken[];
 }
 
 /** A run that is kept in this browser. */
@@ -167,11 +212,9 @@ export interface StoredFile {
   bytes: number;
 }
 
-/** An answer that a person rated. */
-export interface Feedback {
+/** An answer that a person rated: a log record. */
+export interface Feedback extends Logged {
   id: string;
-  prompt: string | { role: string; content: string }[];
-  completion: string;
   reward: number;
 }
 
@@ -204,9 +247,13 @@ export interface Calls {
   step: { args: Record<string, never>; reply: null };
   stop: { args: Record<string, never>; reply: null };
 
-  chat_open: { args: { model: ModelInput }; reply: null };
-  chat: { args: { prompt: Feedback["prompt"]; sampling: Sampling }; reply: Answer };
+  chat_open: { args: { model: ModelInput }; reply: ChatInfo };
+  chat: { args: { prompt: Prompt; drawing: Drawing }; reply: Answer };
+  /** Ends the answer that is being written, which is then as long as it is. */
+  chat_stop: { args: Record<string, never>; reply: null };
   chat_close: { args: Record<string, never>; reply: null };
+  /** Continues the prompts by the first and the newest model of a run, with the same random numbers. */
+  compare: { args: { run: string; prompts: string[]; drawing: Drawing; scale: Scale }; reply: Pair[] };
   feedback: { args: Record<string, never>; reply: Feedback[] };
   rate: { args: { feedback: Feedback }; reply: null };
   unrate: { args: { id: string }; reply: null };
@@ -238,8 +285,10 @@ export type Push =
   | { type: "state"; run: string | null; state: TrainState }
   | { type: "fault"; fault: Fault }
   | { type: "progress"; what: string; done: number; total: number }
-  /** A token of the answer that is being written. */
-  | { type: "token"; text: string }
+  /** All that there is of the answer that is being written. */
+  | { type: "answer"; text: string }
+  /** The model that was open to answer is not any more: something else needs the device's memory. */
+  | { type: "closed" }
   /** The kept runs changed, here or in another tab. */
   | { type: "runs" };
 

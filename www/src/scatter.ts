@@ -7,7 +7,8 @@ import type { Point } from "./look";
 const SIZE = 320;
 const MARGIN = { left: 46, right: 12, top: 12, bottom: 40 };
 
-export function scatter(points: Point[], onpoint: (point: Point) => void): SVGSVGElement {
+/** `points` as dots, `before` as rings. */
+export function scatter(points: Point[], before: Point[], onpoint: (point: Point) => void): SVGSVGElement {
   const label = `Scatter of ${points.length} completions: V1 + rho against R/β. On the diagonal the residual is 0.`;
   const svg = s("svg", {
     viewBox: `0 0 ${SIZE} ${SIZE}`,
@@ -15,8 +16,9 @@ export function scatter(points: Point[], onpoint: (point: Point) => void): SVGSV
     role: "group",
     "aria-label": label,
   });
-  const x = axis(points.map(({ target }) => target));
-  const y = axis(points.flatMap(({ target, value }) => [target, value]));
+  const all = [...before, ...points];
+  const x = axis(all.map(({ target }) => target));
+  const y = axis(all.flatMap(({ target, value }) => [target, value]));
   const left = (value: number) => MARGIN.left + x.share(value) * (SIZE - MARGIN.left - MARGIN.right);
   const top = (value: number) => SIZE - MARGIN.bottom - y.share(value) * (SIZE - MARGIN.top - MARGIN.bottom);
   for (const tick of y.ticks) {
@@ -32,6 +34,9 @@ export function scatter(points: Point[], onpoint: (point: Point) => void): SVGSV
   svg.append(upright);
   const [from, to] = [Math.max(x.low, y.low), Math.min(x.high, y.high)];
   svg.append(s("line", { class: "diagonal", x1: left(from), y1: top(from), x2: left(to), y2: top(to) }));
+  for (const { target, value } of before) {
+    svg.append(s("circle", { class: "ring", cx: left(target), cy: top(value), r: 4.5 }));
+  }
   for (const point of points) svg.append(dot(point, left(point.target), top(point.value), onpoint));
   return svg;
 }

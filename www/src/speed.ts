@@ -21,8 +21,16 @@ export function remember(report: BenchReport, params: number): void {
  * A rough number of seconds: tokens cost in proportion to parameters. Undefined where it cannot be measured now; the first
  * time it costs a few steps of the smallest preset.
  */
-export async function secondsFor(app: App, { params, tokens }: Estimate): Promise<number | undefined> {
-  const speed = known(app) ?? (await measured(app));
+export async function secondsFor(app: App, estimate: Estimate): Promise<number | undefined> {
+  return seconds(estimate, known(app) ?? (await measured(app)));
+}
+
+/** The same, where it was measured before. */
+export function knownSeconds(app: App, estimate: Estimate): number | undefined {
+  return seconds(estimate, known(app));
+}
+
+function seconds({ params, tokens }: Estimate, speed: Speed | undefined): number | undefined {
   return speed && (tokens * Math.max(1, params / speed.params)) / speed.tokens_per_s;
 }
 

@@ -9,7 +9,8 @@ use super::benchmark;
 use crate::{Error, ErrorKind, Result};
 
 /// A prompt or a completion: plain text, or messages for the model's chat template.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(untagged)]
 pub enum Text {
     /// Text as it is.
     Plain(String),
@@ -237,6 +238,17 @@ impl Record {
 }
 
 impl Text {
+    /// The text that a JSON value is: a string, or a list of messages.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] names `field`.
+    pub fn parse(field: &str, value: Value) -> Result<Text> {
+        text_of(field, value).map_err(|(_, reason)| {
+            let help = "give text, or messages like {\"role\": \"user\", \"content\": \"...\"}";
+            Error::new(ErrorKind::Data, format!("{field} {reason}"), help)
+        })
+    }
+
     /// Whether there is nothing in it: no text, no messages, or messages without any text.
     pub fn is_empty(&self) -> bool {
         match self {

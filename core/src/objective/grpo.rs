@@ -2,8 +2,8 @@
 //!
 //!     -min(r A, clip(r, 1 - clip, 1 + clip_high) A) + kl_coefficient * k3
 //!
-//! r = exp(logp - old_logp), old_logp of the policy that wrote the completion; k3 = exp(ref_logp - logp) - (ref_logp - logp)
-//! - 1; A = (R - mean) / (deviation + 1e-4) over the group, with the sample's deviation, as in TRL. `loss_type` says how the
+//! r = exp(logp - old_logp), old_logp of the policy that wrote the completion; k3 =
+//! exp(ref_logp - logp) - (ref_logp - logp) - 1; A = (R - mean) / (deviation + 1e-4) over the group, with the sample's deviation, as in TRL. `loss_type` says how the
 //! mean over tokens is taken: within each completion first (`grpo`), over all tokens of the step (`dapo`, Yu et al., arXiv
 //! 2503.14476), or each completion's sum over the constant `loss_length`, with A = R - mean (`dr_grpo`, Liu et al., arXiv
 //! 2503.20783).

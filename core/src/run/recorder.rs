@@ -128,18 +128,13 @@ impl Recorder {
 }
 
 fn readable(tokenizer: &Tokenizer, step: u64, sample: &Sample) -> Result<report::Sample> {
-    let texts = tokenizer.token_texts(&sample.completion)?;
     Ok(report::Sample {
         step,
         prompt: tokenizer.decode(&sample.prompt, true)?,
         completion: tokenizer.decode(&sample.completion, false)?,
         reward: sample.reward,
         residual: sample.residual,
-        tokens: texts
-            .into_iter()
-            .zip(&sample.advantage)
-            .map(|(text, &advantage)| SampleToken { text, advantage })
-            .collect(),
+        tokens: SampleToken::of(tokenizer, sample)?,
     })
 }
 

@@ -7,6 +7,10 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::data::tokenizer::Tokenizer;
+use crate::error::Result;
+use crate::train;
+
 /// What a report shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
@@ -59,6 +63,27 @@ pub struct SampleToken {
     pub text: String,
     /// Its implicit advantage, beta * (logp - ref_logp).
     pub advantage: f64,
+    /// Its log-prob; none in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logp: Option<f32>,
+    /// The same by the reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ref_logp: Option<f32>,
+}
+
+impl SampleToken {
+    /// The tokens of a completion, as text.
+    pub(crate) fn of(tokenizer: &Tokenizer, sample: &train::Sample) -> Result<Vec<SampleToken>> {
+        let texts = tokenizer.token_texts(&sample.completion)?.into_iter();
+        let numbers = sample.advantage.iter().zip(sample.logp.iter().zip(&sample.ref_logp));
+        let token = |(text, (&advantage, (&logp, &ref_logp)))| SampleToken {
+            text,
+            advantage,
+            logp: Some(logp),
+            ref_logp: Some(ref_logp),
+        };
+        Ok(texts.zip(numbers).map(token).collect())
+    }
 }
 
 /// The curves: key in metrics.jsonl, heading, what it means, logarithmic.

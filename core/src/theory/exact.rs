@@ -1,8 +1,9 @@
 //! Checks that need no training: enumerated, in f64.
 
 use super::{Check, Series};
+use crate::objective::{Objective, Terms};
 use crate::reference::head;
-use crate::reference::objective::{Objective, Records, Settings, evaluate};
+use crate::reference::objective::{Records, Settings, evaluate};
 use crate::rng::Stream;
 
 /// P's change of trajectory measure, on random policies and functions of random trees:
@@ -65,14 +66,9 @@ pub(super) fn bandit() -> Check {
             ref_v1: vec![0.0; 2],
             reward: vec![1.0, 0.0],
             weight: vec![1.0; 2],
+            ..Records::default()
         };
-        let settings = Settings {
-            objective: Objective::Tbrm,
-            beta: 0.1,
-            logit_scale: 1.0,
-            calibrate: false,
-            weight_sum: 2.0,
-        };
+        let settings = tbrm(0.1, 2.0);
         let stats = head::forward(&[q, q].concat(), &[0, 1], 1.0);
         let outcome = evaluate(&stats, &[0, 1, 2], &records, &settings);
         let frozen = |s: usize| (outcome.rho[s] + 2f64.ln() - records.reward[s] / 0.1).powi(2) / 2.0;
@@ -113,14 +109,9 @@ pub(super) fn stochastic() -> Check {
             ref_v1: vec![0.0; 8],
             reward: cases.iter().map(|&(e, _, a)| REWARD[e][a]).collect(),
             weight: cases.iter().map(|&(_, _, a)| TAKEN[a]).collect(),
+            ..Records::default()
         };
-        let settings = Settings {
-            objective: Objective::Tbrm,
-            beta: 1.0,
-            logit_scale: 1.0,
-            calibrate: false,
-            weight_sum: records.weight.iter().sum(),
-        };
+        let settings = tbrm(1.0, records.weight.iter().sum());
         let starts: Vec<u32> = (0..=8).map(|i| 2 * i).collect();
         let targets: Vec<u32> = cases.iter().flat_map(|&(_, a1, a2)| [a1 as u32, a2 as u32]).collect();
         for _ in 0..STEPS {
@@ -151,6 +142,18 @@ pub(super) fn stochastic() -> Check {
         ),
         passed: random > 0.01 && decided < 1e-6,
         series: Vec::<Series>::new(),
+    }
+}
+
+fn tbrm(beta: f64, weight_sum: f64) -> Settings {
+    Settings {
+        objective: Objective::Tbrm,
+        terms: Terms::default(),
+        beta,
+        logit_scale: 1.0,
+        calibrate: false,
+        weight_sum,
+        tbrm_weight_sum: weight_sum,
     }
 }
 

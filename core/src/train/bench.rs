@@ -222,7 +222,7 @@ fn trajectory(i: usize, tokens: &[u32], prompt_len: usize) -> Trajectory {
         reward: Some((i % 2) as f64),
         // For the objectives that look at them.
         group: Some((i / 2).to_string()),
-        preferred: Some(i % 2 == 0),
+        preferred: Some(i.is_multiple_of(2)),
         logps: Some(vec![-5.0; tokens.len() - prompt_len]),
         ..Trajectory::new(prompt_len, tokens.to_vec())
     }

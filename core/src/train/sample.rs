@@ -18,6 +18,10 @@ pub struct Sample {
     pub residual: Option<f64>,
     /// beta * (logp - ref_logp) of each completion token.
     pub advantage: Vec<f64>,
+    /// What the advantage is made of.
+    pub logp: Vec<f32>,
+    /// By the reference.
+    pub ref_logp: Vec<f32>,
 }
 
 impl Sample {
@@ -29,19 +33,27 @@ impl Sample {
         v_ref: f32,
         beta: f64,
     ) -> Sample {
-        let advantage: Vec<f64> =
+        let advantage =
             now.logp.iter().zip(ref_logp).map(|(l, r)| beta * (f64::from(*l) - f64::from(*r))).collect();
-        let rho = advantage.iter().sum::<f64>() / beta;
         let (prompt, completion) = trajectory.tokens.split_at(trajectory.prompt_len);
-        Sample {
+        let mut sample = Sample {
             line: trajectory.line,
             prompt: prompt.to_vec(),
             completion: completion.to_vec(),
             reward: trajectory.reward,
-            residual: trajectory
-                .reward
-                .map(|reward| rho + f64::from(now.v1) - f64::from(v_ref) - reward / beta),
+            residual: None,
             advantage,
-        }
+            logp: now.logp.clone(),
+            ref_logp: ref_logp.to_vec(),
+        };
+        let rho = sample.rho();
+        sample.residual =
+            trajectory.reward.map(|reward| rho + f64::from(now.v1) - f64::from(v_ref) - reward / beta);
+        sample
+    }
+
+    /// The completion's log-prob, less that by the reference.
+    pub(crate) fn rho(&self) -> f64 {
+        self.logp.iter().zip(&self.ref_logp).map(|(l, r)| f64::from(*l) - f64::from(*r)).sum()
     }
 }

@@ -105,7 +105,7 @@ fn losses_by_hand() {
         reward: vec![1.0, 0.5],
         weight: vec![1.0, 3.0],
         old_logp: vec![-1.0, -0.5 - 0.3, -1.0 + 2.0],
-        sets: vec![0..2],
+        sets: std::iter::once(0..2).collect(),
     };
     let traj_start = [0, 2, 3];
     let of = |objective, terms: Terms, beta, calibrate| {

@@ -9,7 +9,8 @@ import { betaOf, type Point, pointOf, scaleOf } from "../look";
 import { HELD_OUT } from "../metrics";
 import type { History, Sample } from "../protocol";
 import { describePoint, scatter } from "../scatter";
-import { tokenLine } from "./tokens";
+import { answersPanel } from "./answers";
+import { sampleLine, tokenLine } from "./tokens";
 import type { View } from "./view";
 
 const LIVE = "live";
@@ -19,6 +20,7 @@ export function insideView(app: App): View {
   let before: Sample[] = [];
   let after: Sample[] = [];
   let asked = 0;
+  let shownRun: string | undefined;
 
   const runs = select([], "");
   const first = select([], "");
@@ -36,6 +38,15 @@ export function insideView(app: App): View {
   const plot = h("div", { class: "scatter-box" });
   const said = h("p", { class: "help", "aria-live": "polite" });
   const charts = HELD_OUT.map((metric) => ({ metric, chart: new Chart(metric.label, metric.help) }));
+  const answers = answersPanel(
+    app,
+    () => ({
+      run: runs.value === LIVE ? app.live?.run : runs.value,
+      config: history?.config ?? {},
+      prompts: [...new Set(after.map(({ prompt }) => prompt))],
+    }),
+    readout,
+  );
   const body = h(
     "div",
     {},
@@ -48,7 +59,7 @@ export function insideView(app: App): View {
         h("h2", { text: "Residuals" }),
         h("p", {
           class: "help",
-          text: "Each dot is a logged completion. TBRM moves V1 + rho towards R/β, the dashed diagonal; the distance to it is the residual.",
+          text: "Each dot is a logged completion, each ring the same one before. TBRM moves V1 + rho towards R/β, the dashed diagonal; the distance to it is the residual.",
         }),
         plot,
         said,
@@ -60,7 +71,7 @@ export function insideView(app: App): View {
         h("div", { class: "charts" }, ...charts.map(({ chart }) => chart.root)),
       ),
     ),
-    h("h2", { text: "Completions, token by token" }),
+    h("h2", { text: "Token by token" }),
     h(
       "p",
       { class: "help" },
@@ -71,6 +82,8 @@ export function insideView(app: App): View {
       " than under the model that training began with.",
     ),
     readout,
+    answers.root,
+    h("h3", { text: "Logged completions" }),
     list,
   );
   const root = h(
@@ -102,6 +115,8 @@ export function insideView(app: App): View {
     const mine = ++asked;
     const run = runs.value === LIVE ? app.live?.run : runs.value;
     history = undefined;
+    if (run !== shownRun) answers.clear();
+    shownRun = run;
     try {
       if (run) history = await app.client.request("history", { run });
     } catch (error) {
@@ -150,27 +165,28 @@ export function insideView(app: App): View {
 
   function draw(): void {
     const beta = betaOf(history?.config ?? {});
-    const style = { scale: scaleOf([...before, ...after]), beta, readout };
+    const style = { scale: scaleOf([...before, ...after]), readout };
     const rows = after.map((sample, i) => {
       const earlier = before[i];
       const comparable = earlier && earlier !== sample && earlier.completion === sample.completion;
       return h(
         "div",
         { class: "sample" },
-        comparable && tokenLine(`step ${first.value}`, earlier, style),
-        tokenLine(`step ${second.value}`, sample, style),
+        comparable && tokenLine(sampleLine(first.value, earlier, beta), style),
+        tokenLine(sampleLine(second.value, sample, beta), style),
       );
     });
     fill(list, ...rows);
-    const points =
+    const pointsOf = (samples: Sample[]) =>
       beta === undefined
         ? []
-        : after.map((sample) => pointOf(sample, beta)).filter((point) => point !== undefined);
+        : samples.map((sample) => pointOf(sample, beta)).filter((point) => point !== undefined);
+    const points = pointsOf(after);
     const show = (point: Point) => describePoint(said, point);
     fill(
       plot,
       points.length > 0
-        ? scatter(points, show)
+        ? scatter(points, first.value === second.value ? [] : pointsOf(before), show)
         : h("p", { class: "muted", text: "These completions have no rewards." }),
     );
     drawCharts();

@@ -27,6 +27,7 @@ export function progressView(app: App, onagain: () => void): { root: HTMLElement
   const stop = button("Stop", "stop", () => void app.client.request("stop", {}));
   const again = button("Train something else", "again", onagain);
   const inside = h("a", { href: "#inside", class: "button", text: "Look inside" });
+  const teach = h("a", { href: "#teach", class: "button", text: "Try the model" });
   const tiles = h("dl", { class: "tiles" });
   const story = h("ol", { class: "story" });
   /** None: the one that is being trained. */
@@ -49,7 +50,7 @@ export function progressView(app: App, onagain: () => void): { root: HTMLElement
       "div",
       { class: "head" },
       h("div", {}, title, where),
-      h("div", { class: "actions" }, pause, step, stop, inside, again),
+      h("div", { class: "actions" }, pause, step, stop, inside, teach, again),
     ),
     bar,
     story,
@@ -74,6 +75,7 @@ export function progressView(app: App, onagain: () => void): { root: HTMLElement
     step.hidden = !paused;
     again.hidden = busy;
     inside.hidden = live.samples.size === 0;
+    teach.hidden = busy;
     drawStory(live);
     drawTabs(live);
     const stage = live.stages.find(({ name }) => name === shownStage) ?? live.stage;

@@ -10,6 +10,7 @@ import type { Estimate, Fault, LogsReport, ModelInput, NamedFile, SpecInput } fr
 import { SettingsForm } from "../settings";
 import { linkTo, type Shared } from "../share";
 import { secondsFor } from "../speed";
+import { describeModel } from "./model";
 
 const FOLDER = "folder";
 
@@ -174,19 +175,6 @@ export function setupForm(app: App): { root: HTMLElement; fill(shared: Shared): 
   });
   booted();
   return { root, fill: take };
-}
-
-function describeModel(files: NamedFile[]): string {
-  const names = new Set(files.map(({ path }) => path.slice(path.lastIndexOf("/") + 1)));
-  const weights = [...names].some((name) => name.endsWith(".safetensors"));
-  const lacking = [
-    ...["config.json", "tokenizer.json"].filter((name) => !names.has(name)),
-    ...(weights ? [] : ["model.safetensors"]),
-  ];
-  const size = bytes(files.reduce((sum, { file }) => sum + file.size, 0));
-  if (lacking.length > 0)
-    return `${counted(files.length, "file")}, but no ${lacking.join(" and no ")}: choose the whole folder.`;
-  return `${counted(files.length, "file")}, ${size}.`;
 }
 
 function describeLogs(path: string, report: LogsReport): HTMLElement {

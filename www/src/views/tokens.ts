@@ -8,14 +8,21 @@ import type { Sample, SampleToken } from "../protocol";
 export interface TokenStyle {
   /** The |advantage| that is coloured fully. */
   scale: number;
-  /** The run's, where it is known. */
-  beta: number | undefined;
   /** Says the numbers of the token that is pointed at or focused. */
   readout: HTMLElement;
 }
 
-export function tokenLine(when: string, sample: Sample, { scale, beta, readout }: TokenStyle): HTMLElement {
-  const tokens = sample.tokens.map((token, i) => {
+export interface Line {
+  /** Which model or step: what stands before it. */
+  when: string;
+  prompt: string;
+  tokens: SampleToken[];
+  /** What stands behind it. */
+  numbers: string;
+}
+
+export function tokenLine(of: Line, { scale, readout }: TokenStyle): HTMLElement {
+  const tokens = of.tokens.map((token, i) => {
     const sign = token.advantage < 0 ? "down" : "up";
     const made = h("span", {
       class: `token ${sign} s${strength(token.advantage, scale)}`,
@@ -30,7 +37,7 @@ export function tokenLine(when: string, sample: Sample, { scale, beta, readout }
     made.addEventListener("focus", tell);
     return made;
   });
-  const line = h("span", { class: "tokens", role: "group", "aria-label": `tokens at ${when}` }, ...tokens);
+  const line = h("span", { class: "tokens", role: "group", "aria-label": `tokens, ${of.when}` }, ...tokens);
   line.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     const next = step && tokens[tokens.indexOf(document.activeElement as HTMLSpanElement) + step];
@@ -38,16 +45,21 @@ export function tokenLine(when: string, sample: Sample, { scale, beta, readout }
     event.preventDefault();
     next.focus();
   });
-  const rho = beta === undefined ? "" : ` · rho ${short(rhoOf(sample, beta))}`;
-  const numbers = `reward ${short(sample.reward)}${rho} · residual ${short(sample.residual)}`;
   return h(
     "div",
     { class: "line" },
-    h("small", { text: when }),
-    h("span", { class: "prompt", text: sample.prompt }),
+    h("small", { text: of.when }),
+    h("span", { class: "prompt", text: of.prompt }),
     line,
-    h("small", { class: "numbers", text: numbers }),
+    h("small", { class: "numbers", text: of.numbers }),
   );
+}
+
+/** A logged completion at a step; `beta` is the run's, where it is known. */
+export function sampleLine(step: string, sample: Sample, beta: number | undefined): Line {
+  const rho = beta === undefined ? "" : ` · rho ${short(rhoOf(sample, beta))}`;
+  const numbers = `reward ${short(sample.reward)}${rho} · residual ${short(sample.residual)}`;
+  return { when: `step ${step}`, prompt: sample.prompt, tokens: sample.tokens, numbers };
 }
 
 function describe({ text, advantage, logp, ref_logp }: SampleToken): string {

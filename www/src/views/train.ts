@@ -2,18 +2,20 @@
 
 import type { App } from "../app";
 import { fill, h } from "../element";
+import { bytes, count, duration } from "../format";
+import type { SpecInput } from "../protocol";
 import { sharedIn } from "../share";
+import { knownSeconds } from "../speed";
 import { progressView } from "./progress";
 import { setupForm } from "./setup";
 import type { View } from "./view";
 
+const DEMO: SpecInput = { model: { kind: "demo" }, data: [], eval: [], settings: {} };
+
 export function trainView(app: App): View {
   const setup = setupForm(app);
   const demo = h("button", { type: "button", class: "primary big", id: "demo", text: "Train the demo" });
-  demo.addEventListener(
-    "click",
-    () => void app.train("Demo", { model: { kind: "demo" }, data: [], eval: [], settings: {} }),
-  );
+  demo.addEventListener("click", () => void app.train("Demo", DEMO));
   const device = h("p", { class: "muted", id: "device" });
   const welcome = h(
     "section",
@@ -33,6 +35,20 @@ export function trainView(app: App): View {
   const run = progressView(app, () => showSetup());
   const root = h("section", { "aria-label": "Train" }, idle, run.root);
 
+  let takes = "";
+  async function estimate(): Promise<void> {
+    if (!app.boot || takes !== "") return;
+    try {
+      const found = await app.client.request("estimate", { spec: DEMO });
+      const seconds = knownSeconds(app, found);
+      const time = seconds === undefined ? "" : `, about ${duration(seconds)}`;
+      takes = `: ${count(found.steps)} steps${time}, ${bytes(found.total_bytes)} of its memory`;
+      show();
+    } catch {
+      // What keeps the demo from being trained is told when it is asked for.
+    }
+  }
+
   let again = false;
   function showSetup(): void {
     again = true;
@@ -47,7 +63,7 @@ export function trainView(app: App): View {
     idle.hidden = live;
     run.root.hidden = !live;
     demo.disabled = busy;
-    device.textContent = app.boot ? `On ${app.boot.device.name}` : "Getting the engine ready …";
+    device.textContent = app.boot ? `On ${app.boot.device.name}${takes}` : "Getting the engine ready …";
     const last = app.runs.find((kept) => kept.resumable && !kept.busy);
     interrupted.hidden = busy || !last;
     if (last) {
@@ -61,6 +77,7 @@ export function trainView(app: App): View {
   }
 
   for (const topic of ["boot", "state", "runs", "live"] as const) app.on(topic, show);
+  app.on("boot", () => void estimate());
   show();
   return {
     root,

@@ -4,14 +4,17 @@ import { faultOf } from "../errors";
 import type {
   Answer,
   BenchReport,
+  ChatInfo,
   DeviceInfo,
+  Drawing,
   Estimate,
   Fault,
-  Feedback,
   LogsReport,
+  Pair,
   PresetInfo,
+  Prompt,
   RunEvent,
-  Sampling,
+  Scale,
   Setting,
 } from "../protocol";
 
@@ -56,7 +59,10 @@ export interface Session {
 }
 
 export interface Chat {
-  reply(prompt: Feedback["prompt"], sampling: Sampling, ontoken: (text: string) => void): Promise<Answer>;
+  info(): ChatInfo;
+  /** `ontext` sees the whole text so far. */
+  reply(prompt: Prompt, drawing: Drawing, ontext: (text: string) => void): Promise<Answer>;
+  stop(): void;
   free(): void;
 }
 
@@ -78,6 +84,15 @@ export interface Engine {
     resume(gpu: Gpu, store: Store): Promise<Session>;
   };
   Chat: { open(gpu: Gpu, model: ModelSource): Promise<Chat> };
+  compare(
+    gpu: Gpu,
+    before: ModelSource,
+    after: ModelSource,
+    prompts: string[],
+    drawing: Drawing,
+    scale: Scale,
+    onpart: (done: number, total: number) => void,
+  ): Promise<Pair[]>;
 }
 
 /** What wasm-bindgen makes: the API, and the function that fetches the wasm. */

@@ -67,11 +67,17 @@ async function ofRun(store: RunFiles, which: "first" | "newest"): Promise<Record
   const folder =
     folders.find(whole) ?? (which === "newest" ? ["inputs/model", "warm-start"].find(whole) : undefined);
   if (!folder) {
-    throw {
+    const newest: Fault = {
       kind: "model",
       what: "this run has no model yet",
       help: "train it until its first checkpoint, or choose another run",
-    } satisfies Fault;
+    };
+    const first: Fault = {
+      kind: "model",
+      what: "the model that this run began with is not here",
+      help: "a run that was loaded has it once it was given what it was made from, under Keep",
+    };
+    throw which === "first" ? first : newest;
   }
   const found: NamedFile[] = [];
   for (const { path } of files.filter((file) => file.path.startsWith(`${folder}/`))) {

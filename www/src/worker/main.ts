@@ -44,6 +44,7 @@ const feedback = once(async () => new FeedbackLog((await runs()).desk()));
 let chat: Chat | undefined;
 
 function closeChat(): null {
+  if (chat) push({ type: "closed" });
   chat?.free();
   chat = undefined;
   return null;
@@ -97,9 +98,9 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
   async chat_open({ model }) {
     closeChat();
     chat = await (await engine()).Chat.open(await gpu(), await sourceOf(model, await runs()));
-    return null;
+    return chat.info();
   },
-  async chat({ prompt, sampling }) {
+  async chat({ prompt, drawing }) {
     if (!chat) {
       throw {
         kind: "config",
@@ -107,10 +108,22 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
         help: "choose a model first",
       } satisfies Fault;
     }
-    return chat.reply(prompt, sampling, (text) => push({ type: "token", text }));
+    return chat.reply(prompt, drawing, (text) => push({ type: "answer", text }));
+  },
+  async chat_stop() {
+    chat?.stop();
+    return null;
   },
   async chat_close() {
     return closeChat();
+  },
+  async compare({ run, prompts, drawing, scale }) {
+    closeChat();
+    const kept = await runs();
+    const before = await sourceOf({ kind: "run", run, which: "first" }, kept);
+    const after = await sourceOf({ kind: "run", run, which: "newest" }, kept);
+    const onpart = (done: number, total: number) => push({ type: "progress", what: "compare", done, total });
+    return (await engine()).compare(await gpu(), before, after, prompts, drawing, scale, onpart);
   },
   async feedback() {
     return (await feedback()).all();

@@ -63,7 +63,7 @@ fn is_prose(expr: &Expr) -> bool {
 }
 
 /// The text that a majority vote counts for a completion: equal for answers that are equal by value.
-pub fn vote(completion: &str) -> Option<String> {
+pub(super) fn vote(completion: &str) -> Option<String> {
     let answer = match extract::answer(completion) {
         Some(Found::Marked(answer)) => answer,
         Some(Found::Said(answer)) if reads(answer) || extract::last(answer).is_none() => answer,

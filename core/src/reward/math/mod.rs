@@ -20,5 +20,5 @@ mod word;
 mod tests;
 
 pub use extract::gold;
-pub use judge::{equivalent, is_right, vote};
+pub use judge::{equivalent, is_right};
 pub use verifier::Math;

@@ -1,7 +1,8 @@
 //! The table of docs/rewards.md is the test: each of its rows is judged.
 
 use super::extract::{self, Found};
-use super::{equivalent, is_right, vote};
+use super::judge::vote;
+use super::{equivalent, is_right};
 use crate::rng::Stream;
 
 const DOCS: &str = include_str!("../../../../docs/rewards.md");

@@ -219,7 +219,10 @@ impl Lexer {
         text.extend(&self.chars[self.at..self.at + first]);
         self.at += first;
         let groupable = (1..=3).contains(&first) && text != "0" && !(first > 1 && text.starts_with('0'));
-        while groupable {
+        loop {
+            if !groupable {
+                break;
+            }
             // `{,}` and a thin space separate digits only; a comma may separate numbers.
             let skip =
                 match self.peek(0) {

@@ -1,6 +1,7 @@
 //! The reward `math`.
 
-use super::{is_right, vote};
+use super::is_right;
+use super::judge::vote;
 use crate::data::Record;
 use crate::reward::{Reward, answer};
 use crate::{Error, ErrorKind, Result};

@@ -4,6 +4,10 @@ use super::*;
 
 const HOSTILE: &str = "</script><script>alert(1)</script><img src=x onerror='a()'>\"&amp;{{title}}\0";
 
+fn token_of(text: &str, advantage: f64) -> SampleToken {
+    SampleToken { text: text.into(), advantage, logp: Some(-1.0), ref_logp: Some(-2.0) }
+}
+
 fn hostile_report() -> String {
     let sample = Sample {
         step: 3,
@@ -11,7 +15,7 @@ fn hostile_report() -> String {
         completion: HOSTILE.into(),
         reward: Some(1.0),
         residual: Some(-0.25),
-        tokens: vec![SampleToken { text: HOSTILE.into(), advantage: -0.5 }],
+        tokens: vec![token_of(HOSTILE, -0.5)],
     };
     let stage = Stage { name: HOSTILE.into(), accuracy: 0.5, stderr: 0.01 };
     render(&Report {
@@ -67,7 +71,7 @@ fn a_run_without_steps_says_so() {
 #[test]
 fn colours_follow_sign_and_size() {
     let colour = |advantage| {
-        let html = token(&SampleToken { text: "x".into(), advantage }, 2.0);
+        let html = token(&token_of("x", advantage), 2.0);
         html.split(" data-a").next().expect("an attribute").to_owned()
     };
     assert_eq!(colour(1.0), "<span class=\"t p\" style=\"--a:0.300\"");
@@ -78,8 +82,7 @@ fn colours_follow_sign_and_size() {
 
 #[test]
 fn one_outlier_does_not_pale_the_rest() {
-    let tokens =
-        (0..100).map(|i| SampleToken { text: "x".into(), advantage: if i == 0 { 1e9 } else { 0.5 } });
+    let tokens = (0..100).map(|i| token_of("x", if i == 0 { 1e9 } else { 0.5 }));
     let sample = Sample {
         step: 0,
         prompt: String::new(),

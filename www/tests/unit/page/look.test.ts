@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { betaOf, pointOf, rhoOf, scaleOf, strength } from "../../../src/look";
+import { advantageScaleOf, betaOf, pointOf, rhoOf, scaleOf, strength } from "../../../src/look";
 import type { Sample } from "../../../src/protocol";
 import { axis } from "../../../src/scatter";
 
@@ -28,6 +28,9 @@ test("beta is the run's, or the demo's TBRM stage's", () => {
   expect(betaOf({ beta: 0.05 })).toBe(0.05);
   expect(betaOf({ demo: { tbrm: { beta: 0.1 } } })).toBe(0.1);
   expect(betaOf({ beta: "much" })).toBeUndefined();
+  expect(advantageScaleOf({ beta: 0.05, logit_scale: 2 })).toEqual({ beta: 0.05, logit_scale: 2 });
+  expect(advantageScaleOf({ demo: { tbrm: { beta: 0.1 } } })).toEqual({ beta: 0.1 });
+  expect(advantageScaleOf({})).toBeUndefined();
 });
 
 test("colours are full at the largest advantage, and finite", () => {

@@ -1,6 +1,15 @@
 // An engine that only pretends: no wasm, no GPU. For the page's own tests, and for looking at the page (`--mode fake`).
 
-import type { Fault, Metrics, RunEvent, Sample, Setting } from "../../../src/protocol";
+import type {
+  Continued,
+  Drawing,
+  Fault,
+  Metrics,
+  Prompt,
+  RunEvent,
+  Sample,
+  Setting,
+} from "../../../src/protocol";
 import type { Chat, Engine, Gpu, RunSpec, Session, Store } from "../../../src/worker/engine";
 
 export interface FakeOptions {
@@ -151,6 +160,7 @@ class FakeSession implements Session {
         if (event.type === "finished" && this.stopped) return yield event;
         if (event.type !== "finished") yield event;
       }
+      await this.store.write("warm-start/model.safetensors", new Uint8Array(500_000));
       yield { type: "trained", stage: "warm-start", mean: 0.538, stderr: 0.017, seconds: 1 };
     }
     yield { type: "stage", stage: "tbrm", done: from, steps: 300 };
@@ -206,15 +216,44 @@ class FakeSession implements Session {
   }
 }
 
+function continued(digits: string[], change: number, beta: number): Continued {
+  const logps = digits.map((_, i) => ({ logp: -0.5, ref_logp: -0.5 - change * (i % 3) }));
+  return {
+    text: digits.join(""),
+    finished: true,
+    rho: logps.reduce((sum, { logp, ref_logp }) => sum + logp - ref_logp, 0),
+    tokens: logps.map((token, i) => ({
+      text: digits[i] as string,
+      advantage: beta * (token.logp - token.ref_logp),
+      ...token,
+    })),
+  };
+}
+
 class FakeChat implements Chat {
-  async reply(prompt: Parameters<Chat["reply"]>[0], _sampling: unknown, ontoken: (text: string) => void) {
-    const digits = String(prompt).replace(/\D/g, "");
-    const text = [...digits].sort().join("");
-    for (const digit of text) {
+  private stopped = false;
+
+  info() {
+    return { conversations: false, positions: 64 };
+  }
+
+  async reply(prompt: Prompt, _drawing: Drawing, ontext: (text: string) => void) {
+    this.stopped = false;
+    const sorted = [...String(prompt).replace(/\D/g, "")].sort();
+    let text = "";
+    for (const digit of sorted) {
       await wait(20);
-      ontoken(digit);
+      if (this.stopped) break;
+      text += digit;
+      ontext(text);
     }
-    return { text, tokens: text.length + 1, logp: -0.7, finished: true };
+    const finished = !this.stopped;
+    const record = { prompt, completion: text, ...(finished ? {} : { truncated: true }) };
+    return { text, tokens: text.length + Number(finished), finished, record };
+  }
+
+  stop(): void {
+    this.stopped = true;
   }
 
   free(): void {}
@@ -301,6 +340,17 @@ export function fakeEngine(options: FakeOptions): Engine {
       },
     },
     Chat: { open: async () => new FakeChat() },
+    async compare(_gpu, _before, _after, prompts, _drawing, scale, onpart) {
+      for (let done = 1; done <= 3; done++) {
+        await wait(options.pace);
+        onpart(done, 3);
+      }
+      return prompts.map((prompt) => ({
+        prompt,
+        before: continued([...prompt.replace(/\D/g, "")], -1, scale.beta),
+        after: continued([...prompt.replace(/\D/g, "")].sort(), 1, scale.beta),
+      }));
+    },
   };
 }
 

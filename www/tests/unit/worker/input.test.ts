@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { within } from "../../../src/worker/archive";
-import { checkpoints, isModelFile, specOf } from "../../../src/worker/input";
+import { checkpoints, isModelFile, sourceOf, specOf } from "../../../src/worker/input";
 import { namesOf } from "../../../src/worker/opfs";
 import type { Runs } from "../../../src/worker/runs";
 
@@ -66,4 +66,35 @@ test("a run is found inside the folders around it", () => {
     "model/config.json",
   ]);
   expect(within([file("config.json")], "metrics.jsonl")).toEqual([]);
+});
+
+test("of a run, the newest model is its last or that of its newest checkpoint, the first the one that was given", async () => {
+  const run = (...paths: string[]) =>
+    ({
+      files: async () => ({
+        walk: async () => paths.map((path) => ({ path })),
+        file: async (path: string) => new Blob([path]),
+      }),
+    }) as unknown as Runs;
+  const weights = async (runs: Runs, which: "first" | "newest") => {
+    const source = await sourceOf({ kind: "run", run: "r", which }, runs);
+    const bytes = source.kind === "files" ? source.files["model.safetensors"] : undefined;
+    return new TextDecoder().decode(bytes);
+  };
+  const at = (folder: string) => `${folder}/model.safetensors`;
+  const [given, early, late, last] = [
+    "inputs/model",
+    "checkpoints/step_000009",
+    "checkpoints/step_000010",
+    "model",
+  ].map(at);
+  const states = ["checkpoints/step_000009/state.json", "checkpoints/step_000010/state.json"];
+  const paths = [given, early, late, ...states] as string[];
+  expect(await weights(run(...paths, last as string), "newest")).toBe(last);
+  expect(await weights(run(...paths), "newest")).toBe(late);
+  expect(await weights(run(given as string), "newest")).toBe(given);
+  expect(await weights(run(...paths, last as string), "first")).toBe(given);
+  await expect(weights(run(last as string), "first")).rejects.toMatchObject({
+    what: expect.stringContaining("began with"),
+  });
 });
