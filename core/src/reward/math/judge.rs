@@ -19,7 +19,8 @@ pub fn is_right(gold: &str, completion: &str, tolerance: Option<f64>) -> bool {
     match extract::answer(completion) {
         Some(Found::Marked(answer)) => equal(answer),
         Some(Found::Said(answer)) => {
-            equal(answer) || (tagged(gold).is_none() && !reads(answer) && last_of(answer))
+            let clause = clause(answer);
+            equal(answer) || equal(clause) || (tagged(gold).is_none() && !reads(clause) && last_of(clause))
         }
         Some(Found::Last(answer)) => match whole(completion) {
             Some(text) if reads(text) || equal(text) => equal(text),
@@ -27,6 +28,16 @@ pub fn is_right(gold: &str, completion: &str, tolerance: Option<f64>) -> bool {
         },
         None => whole(completion).is_some_and(equal),
     }
+}
+
+/// A sentence up to the comma after which it goes on in words.
+fn clause(sentence: &str) -> &str {
+    let goes_on = |(at, comma): &(usize, &str)| {
+        let word: String =
+            sentence[at + comma.len()..].chars().take_while(char::is_ascii_alphabetic).collect();
+        word.len() > 1 && word != "and" && word != "or"
+    };
+    sentence.match_indices(", ").find(goes_on).map_or(sentence, |(at, _)| &sentence[..at])
 }
 
 /// A completion that is nothing but its answer.
@@ -66,8 +77,10 @@ fn is_prose(expr: &Expr) -> bool {
 pub(super) fn vote(completion: &str) -> Option<String> {
     let answer = match extract::answer(completion) {
         Some(Found::Marked(answer)) => answer,
-        Some(Found::Said(answer)) if reads(answer) || extract::last(answer).is_none() => answer,
-        Some(Found::Said(answer)) => extract::last(answer)?,
+        Some(Found::Said(answer)) => {
+            let clause = clause(answer);
+            if reads(clause) { clause } else { extract::last(clause).unwrap_or(clause) }
+        }
         Some(Found::Last(answer)) => whole(completion).filter(|text| reads(text)).unwrap_or(answer),
         None => whole(completion)?,
     };
