@@ -56,7 +56,7 @@ impl Language {
                 text.as_bytes().windows(2).filter(|w| w[0] != w[1]).count()
                     <= if text.starts_with('a') { 3 } else { 2 }
             }
-            3 => count(b'a') % 2 == 0 && count(b'b') % 2 == 0,
+            3 => count(b'a').is_multiple_of(2) && count(b'b').is_multiple_of(2),
             _ => count(b'a') % 3 == count(b'b') % 3,
         }
     }

@@ -4,7 +4,8 @@ use super::answer::{Answer, parse};
 use super::equal::Comparison;
 use super::expr::Expr;
 use super::extract::{self, Found};
-use super::token::{Commas, Function, LONGEST, tokens};
+use super::lexer::{Commas, LONGEST, tokens};
+use super::token::Function;
 use super::word;
 
 /// Where only short completions are compared whole.

@@ -1,7 +1,6 @@
 //! The reward `math`.
 
-use super::is_right;
-use super::judge::vote;
+use super::judge::{is_right, vote};
 use crate::data::Record;
 use crate::reward::{Reward, answer};
 use crate::{Error, ErrorKind, Result};
