@@ -250,7 +250,7 @@ fn the_device_gets_no_comments_and_the_lines_stay() {
     let compact = text(true);
     assert_eq!(compact.lines().count(), text(false).lines().count());
     assert!(!compact.contains("//") && compact.lines().all(|line| line == line.trim()), "{compact}");
-    assert_eq!(compact.lines().nth(11), Some("let y = x[i];"), "{compact}");
+    assert_eq!(compact.lines().nth(9), Some("let y = x[i];"), "{compact}");
     let block = built(build(&kernel("/* as // it is */", ""))).variants.swap_remove(0).source;
     assert!(block.contains("/* as // it is */"), "{block}");
 }
