@@ -90,7 +90,7 @@ pub(crate) fn reflect(family: &str, variant: &Variant, flat: &Flat) -> Result<Re
     let all = basic | Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16;
     let (module, info) = validate(flat, all).map_err(|failure| vec![failure])?;
 
-    let device = Flat { text: all_read_write(&flat.text), ..flat.clone() };
+    let device = Flat { text: all_read_write(&compact(&flat.text)), ..flat.clone() };
     validate(&device, all).map_err(|failure| vec![failure])?;
 
     let mut reflector =
@@ -124,6 +124,17 @@ fn validate(flat: &Flat, capabilities: Capabilities) -> Result<(Module, ModuleIn
         .validate(&module)
         .map_err(|error| flat.validation_error(&error))?;
     Ok((module, info))
+}
+
+/// Without comments and indentation, which a browser would have to download: line by line, so that what a driver says of
+/// a line is still about the same one.
+fn compact(text: &str) -> String {
+    // WGSL has no text in which `//` could stand; `/* */` it has, and its `//` begins no comment.
+    if text.contains("/*") {
+        return text.to_owned();
+    }
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or("").trim());
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Makes every storage binding `read_write`: inputs and outputs share buffers, and WebGPU refuses a buffer that one

@@ -238,6 +238,24 @@ fn the_device_reads_and_writes_every_storage_binding() {
 }
 
 #[test]
+fn the_device_gets_no_comments_and_the_lines_stay() {
+    let text = |comments: bool| {
+        let (head, body) = if comments {
+            ("// What it does.\n    // More.", "    let y = x[i]; // (N) / 2 // twice\n")
+        } else {
+            ("\n", "let y = x[i];\n")
+        };
+        built(build(&kernel(head, body))).variants.swap_remove(0).source
+    };
+    let compact = text(true);
+    assert_eq!(compact.lines().count(), text(false).lines().count());
+    assert!(!compact.contains("//") && compact.lines().all(|line| line == line.trim()), "{compact}");
+    assert_eq!(compact.lines().nth(9), Some("let y = x[i];"), "{compact}");
+    let block = built(build(&kernel("/* as // it is */", ""))).variants.swap_remove(0).source;
+    assert!(block.contains("/* as // it is */"), "{block}");
+}
+
+#[test]
 fn upgrades_are_detected() {
     let head = "#variant plain\n#variant sub SUB\n#variant half HALF\n#if HALF\nenable f16;\n#endif";
     let body = "#if SUB\nlet s = subgroupAdd(x[i]);\n#endif\n#if HALF\nlet h = f16(x[i]);\n#endif";

@@ -1,4 +1,4 @@
-//! Compiles to wasm: the crate `tbrm-web` with the profile `web`, and the core's tests.
+//! Compiles to wasm: the crate `tbrm-web`, and the core's tests.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,8 +12,8 @@ use crate::Failure;
 const PACKAGE: &str = "tbrm-web";
 
 /// Returns the path of the page's wasm, which depends on the user's settings.
-pub(crate) fn compile(root: &Path) -> Result<PathBuf, Failure> {
-    let mut command = command(root, &["build", "--profile", "web", "--package", PACKAGE]);
+pub(crate) fn compile(root: &Path, profile: &str) -> Result<PathBuf, Failure> {
+    let mut command = command(root, &["build", "--profile", profile, "--package", PACKAGE]);
     let messages = run(command.env("CARGO_ENCODED_RUSTFLAGS", flags(root)))?;
     messages.lines().rev().find_map(artifact).ok_or_else(|| {
         Failure::new("cargo names no wasm file", "check that web/Cargo.toml has crate-type `cdylib`")
