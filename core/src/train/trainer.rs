@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::checkpoint::{Best, Checkpoint, State, device_name, load_optimizer, save_optimizer};
 use super::config::{Calibrate, TrainConfig};
-use super::engine::{Engine, Scored};
+use super::engine::{Engine, SCORED, Scored};
 use super::estimate::{check_data, engine_config, largest_shape, order};
 use super::evaluate::evaluate;
 use super::event::Event;
@@ -17,9 +17,10 @@ use crate::data::batch::Batch;
 use crate::data::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::kernels::objective::ObjectiveStep;
-use crate::gpu::{Gpu, Plan, Profile, View};
+use crate::gpu::{Gpu, Plan, Profile, Together, View};
 use crate::model::Model;
 use crate::ops::{Names, Variants};
+use crate::platform::now;
 
 /// How many completions [`Event::Samples`] shows.
 const SAMPLES: usize = 8;
@@ -63,6 +64,8 @@ pub struct Trainer {
     key: String,
     reference: Reference,
     scored: Vec<Scored>,
+    /// Micro-batches that are scored between two events.
+    scoring: Together,
     phase: Phase,
     stopping: bool,
     step: u64,
@@ -107,6 +110,7 @@ impl Trainer {
             key: start.key,
             reference: Reference::default(),
             scored: Vec::new(),
+            scoring: Together::new(gpu, SCORED),
             phase: Phase::Scoring,
             stopping: false,
             step: 0,
@@ -208,19 +212,23 @@ impl Trainer {
 
     async fn score_some(&mut self) -> Result<()> {
         let all: Vec<&Trajectory> = self.data.iter().chain(&self.eval).collect();
-        let rest = &all[self.scored.len()..];
-        // In file order, as many records as a micro-batch surely holds.
-        let mut tokens = 0;
-        let limit = self.config.micro_batch_tokens;
-        let fits = rest.iter().take(self.config.batch.max(1)).take_while(|t| {
-            tokens += t.tokens.len();
-            tokens <= limit
-        });
-        let count = fits.count().max(1).min(rest.len());
-        if count > 0 {
-            let scored = self.engine.score(&rest[..count], |_| {}).await?;
-            self.scored.extend(scored);
+        let mut rest = &all[self.scored.len()..];
+        let began = now();
+        let mut micro_batches = Vec::new();
+        while !rest.is_empty() && micro_batches.len() < self.scoring.count() {
+            // In file order, as many records as a micro-batch surely holds.
+            let mut tokens = 0;
+            let fits = rest.iter().take(self.config.batch.max(1)).take_while(|t| {
+                tokens += t.tokens.len();
+                tokens <= self.config.micro_batch_tokens
+            });
+            let (members, after) = rest.split_at(fits.count().clamp(1, rest.len()));
+            micro_batches.push(members);
+            rest = after;
         }
+        let scored = self.engine.score_together(&micro_batches).await?;
+        self.scoring.came(micro_batches.len(), now() - began);
+        self.scored.extend(scored.into_iter().flatten());
         let (done, total) = (self.scored.len(), self.data.len() + self.eval.len());
         self.events.push_back(Event::Scoring { done, total });
         if done == total {
@@ -250,7 +258,7 @@ impl Trainer {
             return Ok(());
         }
         if !(reset || eval || checkpoint) {
-            return if self.flight.is_full() { self.land_one().await } else { Ok(()) };
+            return if self.flight.is_full() { self.land_some().await } else { Ok(()) };
         }
         self.land_all().await?;
         if reset {
@@ -325,16 +333,13 @@ impl Trainer {
         (ref_logp, v_ref)
     }
 
-    /// Waits for the oldest step's metrics.
-    async fn land_one(&mut self) -> Result<()> {
-        match self.flight.land().await? {
-            Some(landed) => self.report(landed),
-            None => Ok(()),
-        }
+    /// Waits for the metrics of the oldest steps.
+    async fn land_some(&mut self) -> Result<()> {
+        self.flight.land().await?.into_iter().try_for_each(|landed| self.report(landed))
     }
 
     async fn land_all(&mut self) -> Result<()> {
-        self.flight.land_all().await?.into_iter().try_for_each(|landed| self.report(landed))
+        self.flight.land_all(&self.gpu).await?.into_iter().try_for_each(|landed| self.report(landed))
     }
 
     fn report(&mut self, (landing, stats, grad_norm): Landed) -> Result<()> {
