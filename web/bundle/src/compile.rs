@@ -11,10 +11,14 @@ use crate::Failure;
 
 const PACKAGE: &str = "tbrm-web";
 
-/// Returns the path of the page's wasm, which depends on the user's settings.
-pub(crate) fn compile(root: &Path) -> Result<PathBuf, Failure> {
-    let mut command = command(root, &["build", "--profile", "web", "--package", PACKAGE]);
-    let messages = run(command.env("CARGO_ENCODED_RUSTFLAGS", flags(root)))?;
+/// Returns the path of the page's wasm, which depends on the user's settings; of a `draft` as tests are compiled, which
+/// is done in seconds once they are.
+pub(crate) fn compile(root: &Path, draft: bool) -> Result<PathBuf, Failure> {
+    let mut command = command(root, &["build", "--package", PACKAGE]);
+    if !draft {
+        command.args(["--profile", "web"]).env("CARGO_ENCODED_RUSTFLAGS", flags(root));
+    }
+    let messages = run(&mut command)?;
     messages.lines().rev().find_map(artifact).ok_or_else(|| {
         Failure::new("cargo names no wasm file", "check that web/Cargo.toml has crate-type `cdylib`")
     })

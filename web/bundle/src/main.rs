@@ -1,7 +1,8 @@
 //! Builds what the page downloads of Rust: `cargo` compiles `tbrm-web` to wasm, `wasm-bindgen` writes its JavaScript
 //! and TypeScript, `wasm-opt` makes it small. Both are reached from here, so nothing is installed globally.
 //!
-//! With the argument `tests` it builds the core's tests of the GPU instead, for browsers to run.
+//! With the argument `draft` the wasm is large and slow, but soon there, for work on the page. With `tests` it builds the
+//! core's tests of the GPU instead, for browsers to run.
 
 #![forbid(unsafe_code)]
 
@@ -51,8 +52,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => root().and_then(|root| bundle(&root)),
+        ["draft"] => root().and_then(|root| bundle_draft(&root)),
         ["tests"] => root().and_then(|root| bundle_tests(&root)),
-        _ => Err(Failure::new(format_args!("unknown: {}", arguments.join(" ")), "tbrm-bundle [tests]")),
+        _ => Err(Failure::new(format_args!("unknown: {}", arguments.join(" ")), "tbrm-bundle [draft|tests]")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,10 +78,10 @@ fn root() -> Result<PathBuf, Failure> {
 fn bundle(root: &Path) -> Result<(), Failure> {
     // Before the long build: what is missing should be told first.
     let wasm_opt = optimize::find(&root.join("www"))?;
-    let compiled = compile::compile(root)?;
+    let compiled = compile::compile(root, false)?;
     let made = compiled.with_file_name("tbrm-bundle");
     let mut bindings = bindings(&compiled, "tbrm");
-    bindings.typescript(true).remove_name_section(true).remove_producers_section(true);
+    bindings.remove_name_section(true).remove_producers_section(true);
     generate(&mut bindings, &made)?;
     optimize::optimize(&wasm_opt, &made.join("tbrm_bg.wasm"))?;
     let size = publish(&made, &root.join(OUT))?;
@@ -91,6 +93,11 @@ fn bundle(root: &Path) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+fn bundle_draft(root: &Path) -> Result<(), Failure> {
+    let compiled = compile::compile(root, true)?;
+    generate(&mut bindings(&compiled, "tbrm"), &root.join(OUT))
 }
 
 fn bundle_tests(root: &Path) -> Result<(), Failure> {
@@ -106,7 +113,7 @@ fn bundle_tests(root: &Path) -> Result<(), Failure> {
 /// What makes the bindings of `compiled`, called `name`.
 fn bindings(compiled: &Path, name: &str) -> Bindgen {
     let mut bindings = Bindgen::new();
-    bindings.input_path(compiled).out_name(name).omit_default_module_path(false);
+    bindings.input_path(compiled).out_name(name).omit_default_module_path(false).typescript(true);
     bindings
 }
 
