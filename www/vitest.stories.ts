@@ -6,7 +6,7 @@ export default defineConfig({
   test: {
     include: ["tests/stories/**/*.test.ts"],
     fileParallelism: false,
-    testTimeout: 600_000,
+    testTimeout: 1_500_000,
     hookTimeout: 60_000,
     reporters: ["verbose"],
   },
