@@ -12,8 +12,11 @@ import { story } from "./story";
 
 const SETTINGS = { steps: 20, batch: 8, checkpoint_every: 10, learning_rate: 0.003, beta: 0.1 };
 
+/** The command as `make test` builds it, or another one. */
+const TBRM = process.env.TBRM ?? "../target/debug/tbrm";
+
 function tbrm(...args: string[]): void {
-  execFileSync("cargo", ["run", "--quiet", "--locked", "-p", "tbrm", "--", ...args], { stdio: "inherit" });
+  execFileSync(TBRM, args, { stdio: "inherit" });
 }
 
 /** `tbrm train` on the files of `folder`, into `run`. */
