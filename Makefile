@@ -79,6 +79,8 @@ page-check: targets
 
 stories: page-check setup-browsers
 	@printf '\n== the page in Chromium and Firefox\n'
+	@# For the run that is compared with the page's; with the features of the tests, which have compiled it already.
+	@cargo build --quiet --locked --workspace --exclude tbrm-bundle --bins
 	@cd www && npm run --silent stories
 
 # The core's own tests of the GPU, compiled to wasm, in both browsers.

@@ -6,7 +6,9 @@ export default defineConfig({
   test: {
     include: ["tests/stories/**/*.test.ts"],
     fileParallelism: false,
-    testTimeout: 600_000,
+    // What one file has found out need not be found out again by the next.
+    isolate: false,
+    testTimeout: 900_000,
     hookTimeout: 60_000,
     reporters: ["verbose"],
   },

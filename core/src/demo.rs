@@ -86,6 +86,23 @@ impl DemoConfig {
         self
     }
 
+    /// The task and its problems.
+    fn problems(&self) -> Result<(Sort, Split)> {
+        let task = Sort { digits: self.digits };
+        let split = Split::new(&task, self.seed, self.problems, self.held_out)?;
+        Ok((task, split))
+    }
+
+    /// What is trained on.
+    fn logs(&self, task: &Sort, split: &Split) -> Vec<Demonstration> {
+        demonstrations(task, &split.train, self.demonstrations, self.wrong, self.seed)
+    }
+
+    /// One completion of each held-out problem.
+    fn held_out_logs(&self, task: &Sort, split: &Split) -> Vec<Demonstration> {
+        demonstrations(task, &split.held_out, 1, self.wrong, self.seed.wrapping_add(1))
+    }
+
     /// How a stage is trained.
     pub fn of(&self, stage: Stage) -> &TrainConfig {
         match stage {
@@ -169,16 +186,14 @@ impl Demo {
     /// # Errors
     /// [`ErrorKind::Config`] where the task has too few problems.
     pub fn new(config: DemoConfig) -> Result<Demo> {
-        let task = Sort { digits: config.digits };
-        let split = Split::new(&task, config.seed, config.problems, config.held_out)?;
-        let shown = |problems, each, seed| demonstrations(&task, problems, each, config.wrong, seed);
-        let logs = shown(&split.train, config.demonstrations, config.seed);
+        let (task, split) = config.problems()?;
+        let logs = config.logs(&task, &split);
         let tokenizer = Tokenizer::bytes()?;
         let mut model = ModelConfig::preset("nano")?.fitted(&tokenizer, None)?;
         model.max_position_embeddings = 2 * config.digits + 2;
         let encoder = Encoder::new(&tokenizer, None, &model, None, Truncated::Keep)?;
         let data = encode(&encoder, &logs)?;
-        let eval = encode(&encoder, &shown(&split.held_out, 1, config.seed.wrapping_add(1)))?;
+        let eval = encode(&encoder, &config.held_out_logs(&task, &split))?;
         Ok(Demo { config, task, split, logs, tokenizer, model, data, eval })
     }
 
@@ -214,6 +229,26 @@ impl Demo {
     pub fn data(&self) -> &[Trajectory] {
         &self.data
     }
+}
+
+/// Logs that need no file, by name: `sort`, what the demo with seed 0 is trained on, and `sort-held-out`, completions of
+/// its held-out problems; as a file of records.
+///
+/// # Errors
+/// As [`Demo::new`].
+pub fn embedded_logs(name: &str) -> Result<Option<String>> {
+    let config = DemoConfig::new(0);
+    let (task, split) = config.problems()?;
+    Ok(match name {
+        "sort" => Some(as_records(&config.logs(&task, &split))),
+        "sort-held-out" => Some(as_records(&config.held_out_logs(&task, &split))),
+        _ => None,
+    })
+}
+
+/// Demonstrations as a file of records.
+fn as_records(logs: &[Demonstration]) -> String {
+    logs.iter().map(|shown| shown.to_json() + "\n").collect()
 }
 
 fn encode(encoder: &Encoder<'_>, logs: &[Demonstration]) -> Result<Vec<Trajectory>> {

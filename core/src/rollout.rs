@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::data::batch::bucket;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::buffer::WORD;
+use crate::gpu::buffer::{Buffer, WORD};
 use crate::gpu::kernels::sample::{SampleNext, SampleParams};
 use crate::gpu::{Arena, Gpu, Plan, Recorder, View};
 use crate::model::cache::{KvCache, NO_SLOT, RowsIn};
@@ -101,9 +101,9 @@ pub struct Rollout {
     state: View,  // (slots, STATE)
     out: View,    // (slots, capacity) the new tokens
     stops: View,
-    prompts: RowsIn,               // (prefill tokens)
-    prompts_seq_start: View,       // (prefill tokens)
-    staging: Option<wgpu::Buffer>, // made at the first use: a rehearsal has none
+    prompts: RowsIn,         // (prefill tokens)
+    prompts_seq_start: View, // (prefill tokens)
+    staging: Option<Buffer>, // made at the first use: a rehearsal has none
     arena: Arena,
     decode: Vec<(usize, Plan)>, // by rows, ascending
     prefill: HashMap<usize, Plan>,

@@ -102,6 +102,19 @@ fn the_parts_of_a_submission_do_not_show() {
     }
 }
 
+gpu_test!(the_work_of_a_submit_follows_the_measured_time);
+fn the_work_of_a_submit_follows_the_measured_time() {
+    let case = Case::new(gpu());
+    assert_eq!(case.plan.part(), 1, "nothing is known of a new plan");
+    let first = case.run(gpu(), None);
+    // A machine that is held up measures long times: sooner or later it is not.
+    let grew = (0..100).any(|_| {
+        assert!(case.run(gpu(), None) == first, "parts of {}", case.plan.part());
+        case.plan.part() > 1
+    });
+    assert!(grew);
+}
+
 gpu_test!(a_replay_makes_nothing);
 fn a_replay_makes_nothing() {
     // A device of its own: other tests make things meanwhile.

@@ -224,7 +224,7 @@ fn the_weights_are_the_models_own() {
     let mut rollout = rollout(&gpu, &model, config(4, Sampling::GREEDY));
     let before = generate(&mut rollout, &prompts);
     let embed = 0;
-    let mut weights = block_on(model.weights.read(&gpu, embed)).expect("reads");
+    let mut weights = block_on(model.weights.read(&gpu)).expect("reads").swap_remove(embed);
     weights.iter_mut().step_by(2).for_each(|w| *w = -*w);
     model.weights.write(&gpu, embed, &weights);
     assert_ne!(generate(&mut rollout, &prompts), before);

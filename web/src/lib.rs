@@ -11,6 +11,7 @@
 //! await bench(gpu, "nano", 10, "tbrm", onstep);  // BenchReport, as `tbrm bench --json`
 //! settings();                                    // Setting[]
 //! check_logs(name, bytes);                       // LogsReport
+//! embedded("sort");                              // string | undefined: records that need no file
 //! await estimate(gpu, spec);                     // Estimate
 //! const session = await Session.start(gpu, store, spec);  // or Session.resume(gpu, store)
 //! for (let event; (event = await session.next()); ) ...   // RunEvent; session.stop() asks it to end
@@ -49,6 +50,6 @@ pub use compare::compare;
 pub use fault::{Fault, Result};
 pub use gpu::{Gpu, open_gpu};
 pub use session::Session;
-pub use settings::{check_logs, estimate, settings};
+pub use settings::{check_logs, embedded, estimate, settings};
 pub use spec::{ModelSource, RunSpec};
 pub use store::JsStore;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use tbrm_core::data::logs;
+use tbrm_core::demo::embedded_logs;
 use tbrm_core::run::{Inputs, Kind, Options, Plan, SETTINGS};
 use wasm_bindgen::prelude::*;
 
@@ -55,4 +56,11 @@ pub async fn estimate(gpu: &Gpu, spec: RunSpec) -> Result<JsValue> {
 #[wasm_bindgen(unchecked_return_type = "LogsReport")]
 pub fn check_logs(name: &str, bytes: &[u8]) -> JsValue {
     to_js(&logs::check(name, bytes, logs::needs(name, bytes), None, |_| {}))
+}
+
+/// Logs that need no file, as a file of records: `sort`, what the demo is trained on, and `sort-held-out`. Undefined for
+/// any other name.
+#[wasm_bindgen]
+pub fn embedded(name: &str) -> Result<Option<String>> {
+    Ok(embedded_logs(name)?)
 }

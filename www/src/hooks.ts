@@ -72,7 +72,11 @@ async function train(app: App, parent: Element, encoded: string): Promise<void> 
       };
     }
     const { model, data, eval_data, ...others } = settings;
-    const [given, logs, held] = await Promise.all([modelOf(app, model), filesOf(data), filesOf(eval_data)]);
+    const [given, logs, held] = await Promise.all([
+      modelOf(app, model),
+      filesOf(app, data),
+      filesOf(app, eval_data),
+    ]);
     await app.train("From the address", { model: given, data: logs, eval: held, settings: others });
   } catch (error) {
     app.fault(error);
@@ -91,10 +95,15 @@ async function modelOf(app: App, model: unknown): Promise<ModelInput> {
   return { kind: "files", files: found.filter((file) => file !== undefined) };
 }
 
-async function filesOf(data: unknown): Promise<NamedFile[]> {
-  const all = (Array.isArray(data) ? data : [data]).filter((url) => typeof url === "string");
-  const found = await Promise.all(all.map(async (url) => (await fetched(url, url)) ?? missing(url)));
-  return found;
+/** Names of embedded records, and addresses of files. */
+async function filesOf(app: App, data: unknown): Promise<NamedFile[]> {
+  const all = (Array.isArray(data) ? data : [data]).filter((name) => typeof name === "string");
+  return Promise.all(
+    all.map(async (name) => {
+      const file = await app.client.request("embedded", { name });
+      return file ? { path: name, file } : ((await fetched(name, name)) ?? missing(name));
+    }),
+  );
 }
 
 async function fetched(url: string, path: string): Promise<NamedFile | undefined> {
@@ -105,5 +114,9 @@ async function fetched(url: string, path: string): Promise<NamedFile | undefined
 }
 
 function missing(url: string): never {
-  throw { kind: "data", what: `${url} could not be fetched`, help: "give an address relative to this page" };
+  throw {
+    kind: "data",
+    what: `${url} could not be fetched`,
+    help: "give `sort`, `sort-held-out`, or an address relative to this page",
+  };
 }

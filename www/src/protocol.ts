@@ -239,6 +239,8 @@ export interface Calls {
   destroy: { args: Record<string, never>; reply: null };
 
   check: { args: { file: NamedFile }; reply: LogsReport };
+  /** Records that need no file, by their name. */
+  embedded: { args: { name: string }; reply: Blob | null };
   estimate: { args: { spec: SpecInput }; reply: Estimate };
   start: { args: { name: string; spec: SpecInput }; reply: { run: string } };
   resume: { args: { run: string }; reply: { run: string } };

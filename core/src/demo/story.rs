@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Accuracy, Demo, DemoConfig, SLOTS, Stage};
+use super::{Accuracy, Demo, DemoConfig, SLOTS, Stage, as_records};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::Model;
@@ -126,8 +126,7 @@ impl<S: Store> DemoRun<S> {
             "driver": device_name(gpu),
             "tbrm_version": env!("CARGO_PKG_VERSION"),
         });
-        let logs: String = demo.logs.iter().map(|shown| shown.to_json() + "\n").collect();
-        store.write(LOGS, logs.as_bytes()).await?;
+        store.write(LOGS, as_records(&demo.logs).as_bytes()).await?;
         store.write(STAGES, b"[]").await?;
         store.write(settings::CONFIG, format!("{settings:#}\n").as_bytes()).await?;
         let model = demo.fresh_model(gpu)?;

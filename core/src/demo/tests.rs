@@ -23,6 +23,17 @@ fn the_logs_are_noisy_and_touch_no_held_out_problem() {
     assert!(demo.data.iter().zip(&demo.logs).all(|(t, shown)| t.reward == Some(shown.reward)));
 }
 
+#[test]
+fn the_embedded_logs_are_those_of_the_demo() {
+    let demo = Demo::new(DemoConfig::new(0)).unwrap();
+    let lines = |name| embedded_logs(name).unwrap().expect("a known name").lines().count();
+    assert!(
+        embedded_logs("sort").unwrap().unwrap().lines().eq(demo.logs.iter().map(|shown| shown.to_json()))
+    );
+    assert_eq!((lines("sort"), lines("sort-held-out")), (demo.data.len(), demo.eval.len()));
+    assert_eq!(embedded_logs("sort.jsonl").unwrap(), None);
+}
+
 /// A smaller task, so that the story fits a test: three digits instead of five.
 #[test]
 fn tbrm_from_the_same_logs_is_much_better_than_the_warm_start() {

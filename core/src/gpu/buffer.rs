@@ -1,6 +1,8 @@
 //! Where a kernel's arrays live: a [`View`] is a byte range of a real buffer, or of a tensor whose place the
 //! arena will choose when the plan is finished.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Every tensor starts at a multiple of this many bytes: WebGPU's largest offset alignment for a binding.
@@ -9,12 +11,54 @@ pub const ALIGN: u64 = 256;
 /// Bytes of one f32 or u32, the only element types of the kernels.
 pub const WORD: u64 = 4;
 
+/// A buffer of the device. The last clone gives its memory back: a browser would wait for its garbage collector, which
+/// knows nothing of the GPU's.
+#[derive(Clone, Debug)]
+pub(crate) struct Buffer(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    buffer: wgpu::Buffer,
+    /// Bytes that the device holds for all buffers.
+    held: Arc<AtomicU64>,
+}
+
+impl Buffer {
+    /// Counts its bytes in `held`, as long as it lives.
+    pub(super) fn new(buffer: wgpu::Buffer, held: &Arc<AtomicU64>) -> Buffer {
+        held.fetch_add(buffer.size(), Ordering::Relaxed);
+        Buffer(Arc::new(Held { buffer, held: held.clone() }))
+    }
+}
+
+impl PartialEq for Buffer {
+    fn eq(&self, other: &Buffer) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Deref for Buffer {
+    type Target = wgpu::Buffer;
+
+    fn deref(&self) -> &wgpu::Buffer {
+        &self.0.buffer
+    }
+}
+
+impl Drop for Held {
+    /// Work that was submitted is done first.
+    fn drop(&mut self) {
+        self.buffer.destroy();
+        self.held.fetch_sub(self.buffer.size(), Ordering::Relaxed);
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Slot {
     /// A tensor of the recorder, by number.
     Planned(u32),
     /// A buffer that outlives the plan.
-    Bound(wgpu::Buffer),
+    Bound(Buffer),
     /// A buffer that a rehearsal did not make, by number.
     Absent(u64),
 }
@@ -29,7 +73,7 @@ pub struct View {
 
 impl View {
     /// The whole of `buffer`.
-    pub(crate) fn whole(buffer: wgpu::Buffer) -> Self {
+    pub(crate) fn whole(buffer: Buffer) -> Self {
         let size = buffer.size();
         View { slot: Slot::Bound(buffer), offset: 0, size }
     }
@@ -83,7 +127,7 @@ impl View {
     ///
     /// # Panics
     /// When it belongs to a plan that was not finished: such a tensor has no memory yet.
-    pub(crate) fn buffer(&self) -> &wgpu::Buffer {
+    pub(crate) fn buffer(&self) -> &Buffer {
         match &self.slot {
             Slot::Bound(buffer) => buffer,
             Slot::Planned(id) => panic!("tensor {id} of a plan has no buffer of its own"),
@@ -91,7 +135,7 @@ impl View {
         }
     }
 
-    pub(crate) fn into_buffer(self) -> wgpu::Buffer {
+    pub(crate) fn into_buffer(self) -> Buffer {
         self.buffer().clone()
     }
 

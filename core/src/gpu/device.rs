@@ -4,13 +4,17 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::buffer::{View, WORD, align_up};
+use super::buffer::{Buffer, View, WORD, align_up};
 use super::caps::{Caps, guaranteed_limits};
 use super::fault::{Faulted, FirstFault};
 use super::kernel::{BindingKind, KernelDesc};
+use super::pace::Clock;
 use super::readback::{Mapped, map};
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{self, Poller};
+use crate::platform::{self, Poller, now};
+
+/// Readbacks that are measured when a device is opened.
+const READBACKS: usize = 2;
 
 /// How to choose and open an adapter.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +25,8 @@ pub struct GpuOptions {
     pub guaranteed_limits: bool,
     /// Binds no more bytes at a time than this, as an adapter with smaller limits would.
     pub binding_limit: Option<u64>,
+    /// Treats readbacks as slow, as they are in Firefox.
+    pub slow_readbacks: bool,
 }
 
 /// A pipeline with the layout of its bind group.
@@ -61,6 +67,9 @@ struct Inner {
     pipeline_cache: OnceLock<wgpu::PipelineCache>,
     buffers: AtomicU64,
     bind_groups: AtomicU64,
+    held: Arc<AtomicU64>,
+    clock: Clock,
+    readback: OnceLock<f64>,
 }
 
 /// Every adapter that this machine, or the browser, shows.
@@ -152,8 +161,34 @@ impl Gpu {
             pipeline_cache: OnceLock::new(),
             buffers: AtomicU64::new(0),
             bind_groups: AtomicU64::new(0),
+            held: Arc::default(),
+            clock: Clock::default(),
+            readback: OnceLock::new(),
         };
-        Ok(Gpu { inner: Arc::new(inner), rehearsal: None })
+        let gpu = Gpu { inner: Arc::new(inner), rehearsal: None };
+        gpu.measure_readback(options.slow_readbacks).await?;
+        Ok(gpu)
+    }
+
+    /// The least of a few, each of which begins where the one before has ended: where a browser looks for finished work
+    /// now and then, just after it did.
+    async fn measure_readback(&self, slow: bool) -> Result<()> {
+        let word = self.storage("word", 1)?;
+        self.read::<u32>(&word).await?;
+        // Nothing is slower than what was not measured.
+        let (readbacks, mut least) = (if slow { 0 } else { READBACKS }, f64::INFINITY);
+        for _ in 0..readbacks {
+            let began = now();
+            self.read::<u32>(&word).await?;
+            least = least.min(now() - began);
+        }
+        self.inner.readback.set(least).expect("a device is opened once");
+        Ok(())
+    }
+
+    /// Seconds that a readback takes at least, whatever it brings.
+    pub fn readback_seconds(&self) -> f64 {
+        *self.inner.readback.get().expect("measured when it was opened")
     }
 
     /// The same device, on which buffers are counted but not made: what runs on it says how much memory the real run
@@ -204,6 +239,16 @@ impl Gpu {
         }
     }
 
+    /// Bytes of all buffers that are alive.
+    pub fn held_bytes(&self) -> u64 {
+        self.inner.held.load(Ordering::Relaxed)
+    }
+
+    /// When the device was last done with what it measures.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
     /// The first fault that the device reported on its own, if any.
     ///
     /// # Errors
@@ -243,12 +288,12 @@ impl Gpu {
         self.buffer(label, len as u64 * WORD, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)
     }
 
-    pub(crate) fn staging(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
+    pub(crate) fn staging(&self, label: &str, bytes: u64) -> Result<Buffer> {
         let usages = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         self.buffer(label, bytes, usages).map(View::into_buffer)
     }
 
-    pub(crate) fn query_results(&self, label: &str, len: usize) -> Result<wgpu::Buffer> {
+    pub(crate) fn query_results(&self, label: &str, len: usize) -> Result<Buffer> {
         let usages = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         self.buffer(label, len as u64 * WORD, usages).map(View::into_buffer)
     }
@@ -277,6 +322,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         self.check()?;
+        let buffer = Buffer::new(buffer, &self.inner.held);
         Ok(View { size: bytes.max(WORD), ..View::whole(buffer) })
     }
 
@@ -316,7 +362,7 @@ impl Gpu {
         Ok(bytemuck::pod_collect_to_vec(&mapped))
     }
 
-    pub(crate) fn map(&self, staging: &wgpu::Buffer, bytes: u64) -> Mapped {
+    pub(crate) fn map(&self, staging: &Buffer, bytes: u64) -> Mapped {
         let mapped = map(self.clone(), staging, bytes);
         self.inner.poller.wake();
         mapped

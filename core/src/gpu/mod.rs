@@ -6,6 +6,7 @@ pub mod caps;
 pub mod device;
 mod fault;
 pub mod kernel;
+mod pace;
 pub mod pages;
 mod pipeline_cache;
 pub mod plan;
@@ -19,7 +20,7 @@ pub use device::{Gpu, GpuOptions, Made, adapters};
 pub use fault::Faulted;
 pub use plan::{Arena, Plan, Recorder};
 pub use profile::Profile;
-pub(crate) use readback::{Mapped, Ring};
+pub(crate) use readback::{Mapped, Ring, Together};
 pub use survey::{AdapterReport, Unlock, survey};
 
 /// The kernels generated from `shaders/`: a module per file, in it the uniform structs, the `Variant` enum, the

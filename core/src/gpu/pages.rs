@@ -9,6 +9,9 @@ use crate::error::Result;
 /// Tensors and parts of tensors start at a multiple of this many words.
 const STEP: usize = (ALIGN / WORD) as usize;
 
+/// Words that are read back at a time: 16 MiB.
+const READ: usize = 1 << 22;
+
 /// Rows `row0 .. row0 + rows` of a parameter, whole in one page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
@@ -169,17 +172,30 @@ impl Pages {
         }
     }
 
-    /// Reads parameter `id`, row-major.
+    /// Reads every parameter, row-major. Not one by one, since a readback may take long whatever it brings; not all at
+    /// once, since they lie in a staging buffer meanwhile.
     ///
     /// # Errors
     /// As [`Gpu::read`].
-    pub async fn read(&self, gpu: &Gpu, id: usize) -> Result<Vec<f32>> {
-        let matrix = self.matrix(id);
-        let mut data = Vec::with_capacity(matrix.rows * matrix.cols);
-        for part in &matrix.parts {
-            data.extend(gpu.read::<f32>(&part.view).await?);
+    pub async fn read(&self, gpu: &Gpu) -> Result<Vec<Vec<f32>>> {
+        let places = &self.layout.places;
+        let mut all: Vec<Vec<f32>> =
+            places.iter().map(|place| Vec::with_capacity(place.rows * place.cols)).collect();
+        for (page, view) in self.pages.iter().enumerate() {
+            for start in (0..view.len()).step_by(READ) {
+                let words: Vec<f32> = gpu.read(&view.slice(start, READ.min(view.len() - start))).await?;
+                for (place, data) in places.iter().zip(&mut all) {
+                    for part in place.parts.iter().filter(|part| part.page == page) {
+                        let end = (part.start + part.rows * place.cols).min(start + words.len());
+                        let from = part.start.max(start);
+                        if from < end {
+                            data.extend_from_slice(&words[from - start..end - start]);
+                        }
+                    }
+                }
+            }
         }
-        Ok(data)
+        Ok(all)
     }
 }
 

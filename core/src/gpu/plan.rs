@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::arena::{Layout, Lifetime, pack};
-use super::buffer::{ALIGN, Slot, View, WORD, align_up};
+use super::buffer::{ALIGN, Buffer, Slot, View, WORD, align_up};
 use super::device::{Gpu, Pipeline};
 use super::kernel::{BindingKind, Kernel, KernelDesc};
+use super::pace::Pace;
 use super::profile::Profile;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -114,7 +115,7 @@ impl Recorder {
         let layout = self.layout(gpu)?;
         arena.reserve(gpu, &layout)?;
         if gpu.is_rehearsal() {
-            return Ok(Plan { label: self.label, commands: Vec::new(), layout });
+            return Ok(Plan::new(self.label, Vec::new(), layout, Vec::new()));
         }
         let uniforms = self.upload_params(gpu)?;
         let place = |view: &View| -> View {
@@ -124,12 +125,18 @@ impl Recorder {
             View { slot: segment.slot.clone(), offset: place.offset + view.offset, size: view.size }
         };
         let mut at = 0;
+        let mut memory = vec![uniforms.buffer().clone()];
         let mut commands = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
             commands.push(match step {
                 Step::Clear { view } => Command::Clear(place(view)),
                 Step::Dispatch { desc, views, groups, .. } => {
                     let views: Vec<View> = views.iter().map(place).collect();
+                    for view in &views {
+                        if !memory.contains(view.buffer()) {
+                            memory.push(view.buffer().clone());
+                        }
+                    }
                     let params = View { offset: at * ALIGN, size: ALIGN, ..uniforms.clone() };
                     at += 1;
                     let pipeline = gpu.pipeline(desc);
@@ -140,7 +147,7 @@ impl Recorder {
             });
         }
         gpu.check()?;
-        Ok(Plan { label: self.label, commands, layout })
+        Ok(Plan::new(self.label, commands, layout, memory))
     }
 
     fn upload_params(&self, gpu: &Gpu) -> Result<View> {
@@ -239,9 +246,16 @@ pub struct Plan {
     label: String,
     commands: Vec<Command>,
     layout: Layout,
+    pace: Pace,
+    /// What the bind groups bind lives as long as they do.
+    _memory: Vec<Buffer>,
 }
 
 impl Plan {
+    fn new(label: String, commands: Vec<Command>, layout: Layout, memory: Vec<Buffer>) -> Plan {
+        Plan { label, commands, layout, pace: Pace::default(), _memory: memory }
+    }
+
     /// Where the plan's tensors lie.
     pub fn layout(&self) -> &Layout {
         &self.layout
@@ -274,19 +288,27 @@ impl Plan {
         }
     }
 
-    /// Submits the plan, in parts of at most `part` commands where a watchdog asks for it; the bits do not depend on it.
+    /// Submits the plan in parts: of at most `part` commands, or of as many as the plan's own pace allows. The bits do
+    /// not depend on it.
     ///
     /// # Errors
     /// [`ErrorKind::Device`] when the device reported a fault.
     pub fn submit(&self, gpu: &Gpu, part: Option<usize>) -> Result<()> {
         let count = self.commands.len();
-        let part = part.unwrap_or(count).max(1);
+        let run = self.pace.begin(count);
+        let part = part.unwrap_or(run.part()).max(1);
         for start in (0..count).step_by(part) {
             let mut encoder = gpu.encoder(&self.label);
             self.encode_range(&mut encoder, start..(start + part).min(count));
             gpu.submit(encoder)?;
         }
+        run.end(gpu, part);
         Ok(())
+    }
+
+    /// How many commands the next submit would hold at most.
+    pub fn part(&self) -> usize {
+        self.pace.part()
     }
 
     /// Runs the plan with a pass per dispatch and adds each one's time on the device to `profile`.

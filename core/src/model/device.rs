@@ -106,7 +106,7 @@ impl Model {
     /// # Errors
     /// As [`Gpu::read`].
     pub async fn save(&self, gpu: &Gpu) -> Result<Vec<u8>> {
-        let all = self.read(gpu, &self.weights).await?;
+        let all = self.weights.read(gpu).await?;
         let slices: Vec<&[f32]> = all.iter().map(Vec::as_slice).collect();
         weights::save(&self.specs, &slices)
     }
@@ -114,18 +114,6 @@ impl Model {
     /// The longest sequence that the model was opened for, in tokens.
     pub fn positions(&self) -> usize {
         self.positions
-    }
-
-    /// Reads every parameter back, in the order of the parameter table.
-    ///
-    /// # Errors
-    /// As [`Gpu::read`].
-    pub async fn read(&self, gpu: &Gpu, pages: &Pages) -> Result<Vec<Vec<f32>>> {
-        let mut all = Vec::with_capacity(self.specs.len());
-        for id in 0..self.specs.len() {
-            all.push(pages.read(gpu, id).await?);
-        }
-        Ok(all)
     }
 }
 

@@ -84,7 +84,7 @@ const MOMENTS: [&str; 2] = ["m", "v"];
 pub(crate) async fn save_optimizer(gpu: &Gpu, model: &Model, optimizer: &Optimizer) -> Result<Vec<u8>> {
     let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
     for (prefix, pages) in MOMENTS.iter().zip([&optimizer.m, &optimizer.v]) {
-        for (spec, data) in model.specs.iter().zip(model.read(gpu, pages).await?) {
+        for (spec, data) in model.specs.iter().zip(pages.read(gpu).await?) {
             tensors.push((format!("{prefix}.{}", spec.name), spec.shape.to_vec(), data));
         }
     }

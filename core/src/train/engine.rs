@@ -8,13 +8,21 @@ use crate::data::batch::{Batch, Load, Shape, bucket, pack};
 use crate::data::sets::ranges;
 use crate::data::trajectory::Trajectory;
 use crate::error::Result;
+use crate::gpu::buffer::WORD;
 use crate::gpu::pages::Pages;
-use crate::gpu::{Arena, Gpu, Plan, Recorder, View};
+use crate::gpu::{Arena, Gpu, Plan, Recorder, Together, View};
 use crate::model::Model;
 use crate::model::batch_io::{Inputs, Known};
 use crate::model::head::BUDGET;
 use crate::objective::Objective;
 use crate::ops::Variants;
+use crate::platform::now;
+
+/// Statistics per row that scoring reads back.
+const COLUMNS: usize = 3;
+
+/// Micro-batches at most whose scores come back together.
+pub(crate) const SCORED: usize = 64;
 
 /// The model's opinion of one trajectory.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,7 +44,7 @@ pub struct EngineConfig {
     pub trajectories: usize,
     /// kappa.
     pub logit_scale: f32,
-    /// Dispatches of one submit, where a watchdog limits its time.
+    /// Commands of one submit; as many as the measured time allows where not given.
     pub submit_part: Option<usize>,
 }
 
@@ -171,37 +179,50 @@ impl Engine {
         })
     }
 
-    /// Dispatches of one submit, where limited.
+    /// Commands of one submit, where given.
     pub(crate) fn submit_part(&self) -> Option<usize> {
         self.config.submit_part
     }
 
-    /// Scores one micro-batch of trajectories.
+    /// Scores micro-batches one after the other; their results come back together.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Device`] when the device reported a fault.
-    pub(crate) async fn score_micro_batch(&mut self, trajectories: &[&Trajectory]) -> Result<Vec<Scored>> {
-        let mut batch = Batch::new(trajectories.iter().copied().enumerate());
-        let rows = batch.rows.len();
-        let shape = self.shape(&batch);
-        batch.pad_to(shape)?;
-        self.io.upload(&self.gpu, &batch, &Known::nothing(shape));
+    pub(crate) async fn score_together(
+        &mut self,
+        micro_batches: &[impl AsRef<[&Trajectory]>],
+    ) -> Result<Vec<Vec<Scored>>> {
+        if micro_batches.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = |members: &[&Trajectory]| members.iter().map(|t| t.num_actions()).sum::<usize>();
+        let total: usize = micro_batches.iter().map(|members| rows(members.as_ref())).sum();
         let (gpu, part) = (self.gpu.clone(), self.config.submit_part);
-        self.score_plan(shape)?.submit(&gpu, part)?;
-        let column = |view: &View| view.slice(0, rows);
-        let lse: Vec<f32> = gpu.read(&column(&self.io.lse)).await?;
-        let chosen: Vec<f32> = gpu.read(&column(&self.io.chosen)).await?;
-        let entropy: Vec<f32> = gpu.read(&column(&self.io.entropy)).await?;
-        Ok((0..trajectories.len())
-            .map(|i| {
-                let rows = batch.traj_start[i] as usize..batch.traj_start[i + 1] as usize;
-                Scored {
-                    logp: rows.clone().map(|r| chosen[r] - lse[r]).collect(),
-                    v1: lse[rows.start],
-                    entropy: entropy[rows].to_vec(),
-                }
-            })
-            .collect())
+        let staging = gpu.staging("scores", COLUMNS as u64 * total as u64 * WORD)?;
+        let mut filled = 0;
+        for members in micro_batches.iter().map(AsRef::as_ref) {
+            let mut batch = Batch::new(members.iter().copied().enumerate());
+            let shape = self.shape(&batch);
+            batch.pad_to(shape)?;
+            self.io.upload(&gpu, &batch, &Known::nothing(shape));
+            self.score_plan(shape)?.submit(&gpu, part)?;
+            let mut encoder = gpu.encoder("scores");
+            for column in [&self.io.lse, &self.io.chosen, &self.io.entropy] {
+                let column = column.slice(0, rows(members));
+                column.encode_copy(&mut encoder, &staging, filled);
+                filled += column.bytes();
+            }
+            gpu.submit(encoder)?;
+        }
+        let words: Vec<f32> = bytemuck::pod_collect_to_vec(&gpu.map(&staging, filled).await?);
+        let mut rest = words.as_slice();
+        let scored = micro_batches.iter().map(|members| {
+            let members = members.as_ref();
+            let (columns, after) = rest.split_at(COLUMNS * rows(members));
+            rest = after;
+            columns_of(members, columns)
+        });
+        Ok(scored.collect())
     }
 
     /// Scores `trajectories`, in order; `progress` is told how many are done.
@@ -214,15 +235,43 @@ impl Engine {
         mut progress: impl FnMut(usize),
     ) -> Result<Vec<Scored>> {
         let mut scored = vec![Scored::default(); trajectories.len()];
-        let mut done = 0;
-        for MicroBatch { places, .. } in self.micro_batches(trajectories, &vec![1; trajectories.len()])? {
-            let members: Vec<&Trajectory> = places.iter().map(|&place| trajectories[place]).collect();
-            for (place, result) in places.iter().zip(self.score_micro_batch(&members).await?) {
+        let mut together = Together::new(&self.gpu, SCORED);
+        let alone = vec![1; trajectories.len()];
+        let micro_batches: Vec<Vec<usize>> =
+            self.micro_batches(trajectories, &alone)?.into_iter().map(|micro| micro.places).collect();
+        let (mut rest, mut done) = (micro_batches.as_slice(), 0);
+        while !rest.is_empty() {
+            let (now_scored, after) = rest.split_at(together.count().min(rest.len()));
+            rest = after;
+            let member = |place: &usize| trajectories[*place];
+            let members: Vec<Vec<&Trajectory>> =
+                now_scored.iter().map(|places| places.iter().map(member).collect()).collect();
+            let began = now();
+            let results = self.score_together(&members).await?;
+            together.came(members.len(), now() - began);
+            for (place, result) in now_scored.iter().flatten().zip(results.into_iter().flatten()) {
                 scored[*place] = result;
+                done += 1;
             }
-            done += places.len();
             progress(done);
         }
         Ok(scored)
     }
+}
+
+/// The scores in the columns `lse`, `chosen` and `entropy`, each with a row per completion token of `members`.
+fn columns_of(members: &[&Trajectory], columns: &[f32]) -> Vec<Scored> {
+    let rows = columns.len() / COLUMNS;
+    let [lse, chosen, entropy] = [0, 1, 2].map(|column| &columns[column * rows..][..rows]);
+    let mut end = 0;
+    let one = |trajectory: &&Trajectory| {
+        let rows = end..end + trajectory.num_actions();
+        end = rows.end;
+        Scored {
+            logp: rows.clone().map(|row| chosen[row] - lse[row]).collect(),
+            v1: lse[rows.start],
+            entropy: entropy[rows].to_vec(),
+        }
+    };
+    members.iter().map(one).collect()
 }

@@ -1,4 +1,5 @@
-//! Steps on their way: a step's statistics come back through a ring of staging buffers while later steps run.
+//! Steps on their way: their statistics come back through a ring of staging buffers while later steps run, those of one
+//! step or of several together.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,14 +8,17 @@ use super::config::TrainConfig;
 use super::metrics::{Means, Metrics, TrajectoryStats};
 use crate::data::trajectory::{Trajectory, place};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::View;
-use crate::gpu::{Gpu, Mapped, Ring};
+use crate::gpu::buffer::Buffer;
+use crate::gpu::{Gpu, Mapped, Ring, Together, View};
 use crate::model::batch_io::stats_width;
 use crate::objective::Back;
 use crate::platform::now;
 
-/// Steps that may be on their way at a time.
+/// Readbacks that may be on their way at a time.
 const DEPTH: usize = 2;
+
+/// Steps at most that come back together.
+const MOST: usize = 64;
 
 /// What a step's metrics need to know of a trajectory besides the device's statistics.
 #[derive(Clone, Debug)]
@@ -45,25 +49,30 @@ pub(crate) type Landed = (Landing, Vec<TrajectoryStats>, f64);
 /// Steps on their way, the oldest first.
 pub(crate) struct Flight {
     ring: Ring,
-    /// The staging buffer of the step that is being submitted.
-    current: Option<wgpu::Buffer>,
-    under_way: VecDeque<(Landing, Mapped)>,
+    together: Together,
+    /// The staging buffer of the steps that are being submitted, and how much of it is filled, in bytes.
+    current: Option<(Buffer, u64)>,
+    /// The steps in it that are submitted.
+    boarded: Vec<Landing>,
+    under_way: VecDeque<(Vec<Landing>, Mapped)>,
     last: f64,
 }
 
 impl Flight {
     /// For steps of up to `batch` trajectories.
     pub(crate) fn new(gpu: &Gpu, batch: usize) -> Result<Flight> {
-        let bytes = 4 * (batch * stats_width() + 1) as u64;
+        let together = Together::new(gpu, MOST);
+        let bytes = 4 * (batch * stats_width() + 1) as u64 * together.most() as u64;
         let ring = Ring::new(gpu, "metrics", DEPTH + 1, bytes)?;
-        Ok(Flight { ring, current: None, under_way: VecDeque::new(), last: now() })
+        let under_way = VecDeque::new();
+        Ok(Flight { ring, together, current: None, boarded: Vec::new(), under_way, last: now() })
     }
 
     pub(crate) fn is_full(&self) -> bool {
         self.under_way.len() >= DEPTH
     }
 
-    /// Copies the statistics of a micro-batch's trajectories behind those of the step's earlier ones.
+    /// Copies the statistics of a micro-batch's trajectories behind those of earlier ones.
     pub(crate) fn take_stats<'a>(
         &mut self,
         gpu: &Gpu,
@@ -72,10 +81,8 @@ impl Flight {
         trained: impl Iterator<Item = &'a Trajectory>,
         sizes: &[usize],
     ) -> Result<()> {
-        let staging = self.current.get_or_insert_with(|| self.ring.turn());
-        let width = stats_width();
-        let offset = 4 * (landing.members.len() * width) as u64;
-        let mut encoder = gpu.encoder("stats");
+        let count: usize = sizes.iter().sum();
+        self.copy(gpu, &stats.slice(0, count * stats_width()))?;
         landing.members.extend(trained.map(|t| Member {
             file: t.file.clone(),
             line: t.line,
@@ -85,39 +92,59 @@ impl Flight {
             reward: t.reward,
         }));
         landing.sizes.extend(sizes);
-        let count: usize = sizes.iter().sum();
-        stats.slice(0, count * width).encode_copy(&mut encoder, staging, offset);
+        Ok(())
+    }
+
+    fn copy(&mut self, gpu: &Gpu, view: &View) -> Result<()> {
+        let (staging, filled) = self.current.get_or_insert_with(|| (self.ring.turn(), 0));
+        let mut encoder = gpu.encoder("stats");
+        view.encode_copy(&mut encoder, staging, *filled);
+        *filled += view.bytes();
         gpu.submit(encoder)
     }
 
     /// The step is submitted: its statistics and the gradient's norm will come back.
     pub(crate) fn depart(&mut self, gpu: &Gpu, norm: &View, landing: Landing) -> Result<()> {
-        let staging = self.current.take().unwrap_or_else(|| self.ring.turn());
-        let offset = 4 * (landing.members.len() * stats_width()) as u64;
-        let mut encoder = gpu.encoder("stats");
-        norm.slice(0, 1).encode_copy(&mut encoder, &staging, offset);
-        gpu.submit(encoder)?;
-        let mapped = gpu.map(&staging, offset + 4);
-        self.under_way.push_back((landing, mapped));
+        self.copy(gpu, &norm.slice(0, 1))?;
+        self.boarded.push(landing);
+        if self.boarded.len() >= self.together.count() {
+            self.take_off(gpu);
+        }
         Ok(())
     }
 
-    /// Waits for the oldest step.
-    pub(crate) async fn land(&mut self) -> Result<Option<Landed>> {
-        let Some((mut landing, mapped)) = self.under_way.pop_front() else { return Ok(None) };
+    fn take_off(&mut self, gpu: &Gpu) {
+        if let Some((staging, filled)) = self.current.take() {
+            let mapped = gpu.map(&staging, filled);
+            self.under_way.push_back((std::mem::take(&mut self.boarded), mapped));
+        }
+    }
+
+    /// Waits for the oldest steps that come back together. They share the time evenly.
+    pub(crate) async fn land(&mut self) -> Result<Vec<Landed>> {
+        let Some((landings, mapped)) = self.under_way.pop_front() else { return Ok(Vec::new()) };
         let words: Vec<f32> = bytemuck::pod_collect_to_vec(&mapped.await?);
-        let (norm, stats) = words.split_last().expect("the norm is always there");
         let arrived = now();
-        landing.seconds = arrived - self.last;
+        let seconds = arrived - self.last;
         self.last = arrived;
-        Ok(Some((landing, TrajectoryStats::rows(stats), f64::from(*norm))))
+        self.together.came(landings.len(), seconds);
+        let (count, mut rest) = (landings.len(), words.as_slice());
+        let one = |mut landing: Landing| {
+            let (stats, after) = rest.split_at(landing.members.len() * stats_width());
+            let (norm, after) = after.split_first().expect("the norm is always there");
+            rest = after;
+            landing.seconds = seconds / count as f64;
+            (landing, TrajectoryStats::rows(stats), f64::from(*norm))
+        };
+        Ok(landings.into_iter().map(one).collect())
     }
 
     /// Waits for all steps. They may come back at once: each gets an even share of the time.
-    pub(crate) async fn land_all(&mut self) -> Result<Vec<Landed>> {
-        let mut landed = Vec::with_capacity(self.under_way.len());
-        while let Some(one) = self.land().await? {
-            landed.push(one);
+    pub(crate) async fn land_all(&mut self, gpu: &Gpu) -> Result<Vec<Landed>> {
+        self.take_off(gpu);
+        let mut landed = Vec::new();
+        while !self.under_way.is_empty() {
+            landed.extend(self.land().await?);
         }
         let share = landed.iter().map(|(landing, ..)| landing.seconds).sum::<f64>() / landed.len() as f64;
         landed.iter_mut().for_each(|(landing, ..)| landing.seconds = share);

@@ -158,23 +158,24 @@ impl Learner {
         self.flight.is_full()
     }
 
-    /// Waits for the oldest step's metrics, where one is under way.
+    /// Waits for the metrics of the oldest steps that come back together, where any are under way; those before a failure
+    /// are told before it.
     ///
     /// # Errors
     /// [`ErrorKind::NotFinite`] names the trajectories; [`ErrorKind::Device`].
-    pub(crate) async fn land_one(&mut self) -> Result<Option<Metrics>> {
-        match self.flight.land().await? {
-            Some(landed) => self.metrics(landed).map(Some),
-            None => Ok(None),
+    pub(crate) async fn land_some(&mut self, mut tell: impl FnMut(Metrics)) -> Result<()> {
+        for landed in self.flight.land().await? {
+            tell(self.metrics(landed)?);
         }
+        Ok(())
     }
 
     /// Waits for all of them; those before a failure are told before it.
     ///
     /// # Errors
-    /// As [`Learner::land_one`].
+    /// As [`Learner::land_some`].
     pub(crate) async fn land_all(&mut self, mut tell: impl FnMut(Metrics)) -> Result<()> {
-        for landed in self.flight.land_all().await? {
+        for landed in self.flight.land_all(&self.gpu).await? {
             tell(self.metrics(landed)?);
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::checkpoint::{Best, State};
 use super::config::TrainConfig;
-use super::engine::Scored;
+use super::engine::{SCORED, Scored};
 use super::estimate::Logged;
 use super::evaluate::evaluate;
 use super::event::Event;
@@ -13,9 +13,10 @@ use super::reference::Reference;
 use super::sample::Sample;
 use crate::data::trajectory::Trajectory;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Profile};
+use crate::gpu::{Gpu, Profile, Together};
 use crate::model::Model;
 use crate::ops::Names;
+use crate::platform::now;
 
 /// How many completions [`Event::Samples`] shows.
 const SAMPLES: usize = 8;
@@ -55,6 +56,8 @@ pub struct Trainer {
     key: String,
     reference: Reference,
     scored: Vec<Scored>,
+    /// Micro-batches that are scored between two events.
+    scoring: Together,
     phase: Phase,
     stopping: bool,
     best: Option<Best>,
@@ -84,6 +87,7 @@ impl Trainer {
             key,
             reference: Reference::default(),
             scored: Vec::new(),
+            scoring: Together::new(gpu, SCORED),
             phase: Phase::Scoring,
             stopping: false,
             best: resume.and_then(|(state, _)| state.best),
@@ -167,19 +171,24 @@ impl Trainer {
 
     async fn score_some(&mut self) -> Result<()> {
         let all: Vec<&Trajectory> = self.data.iter().chain(&self.eval).collect();
-        let rest = &all[self.scored.len()..];
-        // In file order, as many records as a micro-batch surely holds.
-        let mut tokens = 0;
-        let limit = self.config().micro_batch_tokens;
-        let fits = rest.iter().take(self.config().batch.max(1)).take_while(|t| {
-            tokens += t.tokens.len();
-            tokens <= limit
-        });
-        let count = fits.count().max(1).min(rest.len());
-        if count > 0 {
-            let scored = self.learner.engine.score(&rest[..count], |_| {}).await?;
-            self.scored.extend(scored);
+        let mut rest = &all[self.scored.len()..];
+        let began = now();
+        let mut micro_batches = Vec::new();
+        let TrainConfig { batch, micro_batch_tokens, .. } = *self.config();
+        while !rest.is_empty() && micro_batches.len() < self.scoring.count() {
+            // In file order, as many records as a micro-batch surely holds.
+            let mut tokens = 0;
+            let fits = rest.iter().take(batch.max(1)).take_while(|t| {
+                tokens += t.tokens.len();
+                tokens <= micro_batch_tokens
+            });
+            let (members, after) = rest.split_at(fits.count().clamp(1, rest.len()));
+            micro_batches.push(members);
+            rest = after;
         }
+        let scored = self.learner.engine.score_together(&micro_batches).await?;
+        self.scoring.came(micro_batches.len(), now() - began);
+        self.scored.extend(scored.into_iter().flatten());
         let (done, total) = (self.scored.len(), self.data.len() + self.eval.len());
         self.events.push_back(Event::Scoring { done, total });
         if done == total {
@@ -205,7 +214,7 @@ impl Trainer {
             return Ok(());
         }
         if !(reset || eval || checkpoint) {
-            return if self.learner.is_full() { self.land_one().await } else { Ok(()) };
+            return if self.learner.is_full() { self.land_some().await } else { Ok(()) };
         }
         self.land_all().await?;
         if reset {
@@ -235,11 +244,10 @@ impl Trainer {
         self.learner.submit(&data, self.logged.order.epoch(step), BTreeMap::new()).await
     }
 
-    /// Waits for the oldest step's metrics.
-    async fn land_one(&mut self) -> Result<()> {
-        let landed = self.learner.land_one().await?;
-        self.events.extend(landed.map(Event::Step));
-        Ok(())
+    /// Waits for the metrics of the oldest steps.
+    async fn land_some(&mut self) -> Result<()> {
+        let events = &mut self.events;
+        self.learner.land_some(|metrics| events.push_back(Event::Step(metrics))).await
     }
 
     async fn land_all(&mut self) -> Result<()> {

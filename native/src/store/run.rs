@@ -59,7 +59,11 @@ impl RunDir {
     /// As [`RunDir::open`], but for another process that writes it.
     pub fn check(path: &Path, how: OpenRun) -> Result<()> {
         let empty = list(path)?.is_empty();
-        if !empty && !RunDir::exists(path) {
+        // A run that a browser's page trained, and a person downloaded.
+        let brought = how == OpenRun::Resume
+            && path.join("config.json").exists()
+            && path.join("metrics.jsonl").exists();
+        if !empty && !RunDir::exists(path) && !brought {
             return Err(Error::new(
                 ErrorKind::Config,
                 format!("{}: holds files that no run wrote", path.display()),
@@ -283,6 +287,19 @@ mod tests {
             assert_eq!(RunDir::open(&*dir, how).unwrap_err().kind, ErrorKind::Config);
         }
         assert_eq!(dir.names(), ["config.json"]);
+    }
+
+    #[test]
+    fn a_run_that_was_trained_in_a_browser_is_resumed_and_never_overwritten() {
+        let dir = TempDir::new();
+        for name in ["config.json", "metrics.jsonl"] {
+            fs::write(dir.join(name), "{}").unwrap();
+        }
+        for how in [OpenRun::New, OpenRun::Overwrite] {
+            assert_eq!(RunDir::open(&*dir, how).unwrap_err().kind, ErrorKind::Config);
+        }
+        drop(RunDir::open(&*dir, OpenRun::Resume).unwrap());
+        assert!(RunDir::exists(&dir));
     }
 
     #[test]

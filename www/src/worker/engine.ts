@@ -79,6 +79,7 @@ export interface Engine {
   settings(): Setting[];
   estimate(gpu: Gpu, spec: RunSpec): Promise<Estimate>;
   check_logs(name: string, bytes: Uint8Array): LogsReport;
+  embedded(name: string): string | undefined;
   Session: {
     start(gpu: Gpu, store: Store, spec: RunSpec): Promise<Session>;
     resume(gpu: Gpu, store: Store): Promise<Session>;

@@ -67,6 +67,10 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
   async check({ file }) {
     return (await engine()).check_logs(file.path, new Uint8Array(await file.file.arrayBuffer()));
   },
+  async embedded({ name }) {
+    const records = (await engine()).embedded(name);
+    return records === undefined ? null : new Blob([records]);
+  },
   async estimate({ spec }) {
     return (await engine()).estimate(await gpu(), await specOf(spec, await runs()));
   },

@@ -21,6 +21,10 @@ export class Runs {
   private readonly channel = new BroadcastChannel(CHANNEL);
 
   private served: ServedRun | undefined;
+  /** The runs that this tab has locked. */
+  private readonly own = new Set<string>();
+  /** Those that it waits for. */
+  private readonly watched = new Set<string>();
 
   private constructor(
     private readonly root: FileSystemDirectoryHandle,
@@ -82,8 +86,8 @@ export class Runs {
   async list(): Promise<RunInfo[]> {
     const ids: string[] = [];
     for await (const handle of this.all.values()) if (handle.kind === "directory") ids.push(handle.name);
-    const { held = [] } = await navigator.locks.query();
-    const busy = new Set(held.map((lock) => lock.name));
+    const busy = await locked();
+    for (const id of ids) if (busy.has(lockName(id)) && !this.own.has(id)) this.watch(id);
     const infos = await Promise.all(
       ids.map(async (id) => ({
         ...(await infoOf(await this.store(id))),
@@ -144,17 +148,41 @@ export class Runs {
   }
 
   /** Makes this tab the only one that writes `run`, until what it returns is called. */
-  lock(run: string): Promise<() => void> {
-    return new Promise((resolve, reject) => {
-      const hold = async (lock: Lock | null) => {
-        if (lock) return new Promise<void>((release) => resolve(release));
-        return reject({
+  async lock(run: string): Promise<() => void> {
+    for (;;) {
+      const release = await this.tryLock(run);
+      if (release) return release;
+      if ((await locked()).has(lockName(run))) {
+        throw {
           kind: "busy",
           what: "another tab is training this run: here it can only be read",
           help: "pause or stop it in the other tab, or close that tab",
-        } satisfies Fault);
+        } satisfies Fault;
+      }
+      // A tab that watched it has just found it free, and is about to let go.
+    }
+  }
+
+  private tryLock(run: string): Promise<(() => void) | undefined> {
+    return new Promise((resolve, reject) => {
+      const hold = async (lock: Lock | null) => {
+        if (!lock) return resolve(undefined);
+        this.own.add(run);
+        await new Promise<void>((release) => resolve(release));
+        this.own.delete(run);
       };
       navigator.locks.request(lockName(run), { ifAvailable: true }, hold).catch(reject);
+    });
+  }
+
+  /** Tells this page when another tab has let go of `run`: one that is closed says nothing itself. */
+  private watch(run: string): void {
+    if (this.watched.has(run)) return;
+    this.watched.add(run);
+    void navigator.locks.request(lockName(run), { mode: "shared" }, () => {
+      this.watched.delete(run);
+      // In the next task, when this lock is free again.
+      setTimeout(this.onchange);
     });
   }
 
@@ -172,6 +200,12 @@ export class Runs {
     const about = (await json(new OpfsStore(this.all, ""), `${run}.json`)) as Partial<About> | undefined;
     return { name: about?.name ?? run, created: about?.created ?? 0 };
   }
+}
+
+/** The names of the locks that some tab writes under. */
+async function locked(): Promise<Set<string | undefined>> {
+  const { held = [] } = await navigator.locks.query();
+  return new Set(held.filter(({ mode }) => mode === "exclusive").map(({ name }) => name));
 }
 
 type Facts = Omit<RunInfo, "id" | "name" | "created" | "busy" | "served">;

@@ -57,7 +57,8 @@ export class Browser {
     });
     context.on("weberror", (error) => browser.note(`exception: ${error.error().stack ?? error.error()}`));
     context.on("page", (page) => page.on("crash", () => browser.note("the tab crashed")));
-    context.setDefaultTimeout(30_000);
+    // A busy machine may take its time.
+    context.setDefaultTimeout(300_000);
     return browser;
   }
 
@@ -89,7 +90,7 @@ export class Tab {
   constructor(readonly page: Page) {}
 
   /** Waits until the page is in one of the states; fails at once where it is in `error` and that is none of them. */
-  async state(wanted: State | State[], seconds = 60): Promise<void> {
+  async state(wanted: State | State[], seconds = 900): Promise<void> {
     const states = [wanted].flat();
     const found = await this.page.waitForFunction(
       (states) => {

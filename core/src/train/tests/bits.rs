@@ -4,7 +4,7 @@
 use tbrm_testing::{block_on, gpu_test};
 
 use super::{config, gpu, model, trajectories, weights};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, GpuOptions};
 use crate::model::{Model, ModelConfig};
 use crate::train::trainer::{Start, Trainer};
 use crate::train::{Checkpoint, Event, Metrics, Reference, TrainConfig};
@@ -81,6 +81,31 @@ fn two_runs_give_the_same_bits() {
     assert!(last(&runs[0]).last);
     assert_eq!(last(&runs[0]).model, last(&runs[1]).model);
     assert_eq!(last(&runs[0]).optimizer, last(&runs[1]).optimizer);
+}
+
+gpu_test!(steps_that_come_back_together_are_the_same);
+fn steps_that_come_back_together_are_the_same() {
+    let slow = block_on(Gpu::open(&GpuOptions { slow_readbacks: true, ..GpuOptions::default() })).unwrap();
+    let config = TrainConfig { steps: 30, checkpoint_every: 7, ..train_config() };
+    let [one, other] =
+        [&gpu(), &slow].map(|gpu| run(&mut Trainer::new(gpu, &config, start(gpu)).unwrap(), None));
+    assert_eq!(untimed(&one.metrics), untimed(&other.metrics));
+    assert_eq!(one.metrics.len(), 30);
+    assert_eq!(one.reference, other.reference);
+    assert!(one.checkpoints.last().unwrap().model == other.checkpoints.last().unwrap().model);
+}
+
+gpu_test!(what_a_run_held_is_given_back);
+fn what_a_run_held_is_given_back() {
+    let gpu = block_on(Gpu::open(&GpuOptions::default())).unwrap();
+    let before = gpu.held_bytes();
+    let mut trainer = Trainer::new(&gpu, &train_config(), start(&gpu)).unwrap();
+    // Not to its end: some steps are on their way.
+    while block_on(trainer.next()).unwrap().is_some_and(|event| !matches!(event, Event::Step(_))) {}
+    assert!(gpu.held_bytes() > before);
+    drop(trainer);
+    assert_eq!(gpu.held_bytes(), before);
+    gpu.check().unwrap();
 }
 
 gpu_test!(a_resumed_run_equals_the_uninterrupted_one);

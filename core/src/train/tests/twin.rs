@@ -129,7 +129,7 @@ fn check_gradients(gpu: &Gpu, config: &ModelConfig, case: &Case) {
     close("rho", &column(|s| s.rho), &twin.outcome.rho, 1e-4, 1e-5);
     close("v1", &column(|s| s.v1), &twin.outcome.v1, 1e-5, 1e-5);
     close("loss", &column(|s| s.loss), &twin.outcome.loss, 1e-4, 1e-4);
-    let all = block_on(engine.model.read(gpu, &optimizer.grads)).unwrap();
+    let all = block_on(optimizer.grads.read(gpu)).unwrap();
     for (spec, got) in engine.model.specs.iter().zip(&all) {
         let expected = &twin.grads[&spec.name];
         let scale = expected.iter().fold(0.0f64, |m, g| m.max(g.abs()));
@@ -237,7 +237,7 @@ fn ten_steps_match_the_twin() {
     close("grad_norm", &norm, &twin_norm, 1e-4, 2e-3);
     assert!(twin_norm.iter().any(|&n| n > train.grad_clip), "nothing was clipped: {twin_norm:?}");
     let model = trainer.model().clone();
-    let after = block_on(model.read(&gpu, &model.weights)).unwrap();
+    let after = block_on(model.weights.read(&gpu)).unwrap();
     for (spec, got) in model.specs.iter().zip(&after) {
         // Adam divides by the gradient's own size: where that is rounding noise, a step may differ by its length.
         close(&spec.name, got, &params[&spec.name], 2e-3, 1e-3);

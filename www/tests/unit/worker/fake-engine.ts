@@ -296,6 +296,7 @@ export function fakeEngine(options: FakeOptions): Engine {
       const steps = Number(spec.settings.steps ?? 200);
       return { params: 106_624, weight_bytes: 426_496, total_bytes: 25_400_000, steps, tokens: steps * 384 };
     },
+    embedded: () => undefined,
     check_logs(_name, bytes) {
       const lines = new TextDecoder()
         .decode(bytes)

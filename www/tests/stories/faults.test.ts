@@ -1,0 +1,189 @@
+import { expect } from "vitest";
+import type { Tab } from "./chromium";
+import { begin, numbers, pauseAt, stepOf, sums, undisturbed } from "./small";
+import { story } from "./story";
+
+/** Waits for the message of a fault of this kind, and returns it. */
+async function told(tab: Tab, kind: string): Promise<string> {
+  const dialog = tab.page.locator(`#fault[open]`);
+  await dialog.waitFor();
+  const [found, text] = [await dialog.getAttribute("data-kind"), await dialog.textContent()];
+  expect(`${found}: ${text}`).toMatch(new RegExp(`^${kind}: `));
+  expect(await tab.page.evaluate(() => document.body.dataset.state)).toBe("error");
+  return text ?? "";
+}
+
+story(
+  "a lost device is told, and its run goes on from the checkpoint to the same bits",
+  async ({ site, open }) => {
+    const whole = await undisturbed(site.url, open);
+    const browser = await open();
+    const tab = await browser.tab(site.url);
+    await tab.state("ready");
+    await begin(tab);
+    await pauseAt(tab, 6);
+    await tab.page.click("#pause");
+    await tab.page.evaluate(() => window.tbrm?.request("destroy", {}));
+    const text = await told(tab, "device");
+    expect(text).toContain("The device was lost");
+    await tab.picture("device-lost");
+    await tab.page.click("text=Restart and go on");
+    await tab.state("done");
+    expect(await numbers(tab)).toEqual(whole);
+  },
+);
+
+story("a worker that crashes is told, and its run goes on to the same bits", async ({ site, open }) => {
+  const whole = await undisturbed(site.url, open);
+  const browser = await open();
+  browser.expect(/thrown by a story/);
+  const tab = await browser.tab(site.url);
+  await tab.state("ready");
+  await begin(tab);
+  await pauseAt(tab, 6);
+  const [worker] = tab.page.workers();
+  await worker?.evaluate(() => {
+    setTimeout(() => {
+      throw Error("thrown by a story");
+    });
+  });
+  expect(await told(tab, "crash")).toContain("thrown by a story");
+  await tab.page.click("text=Restart and go on");
+  await tab.state("done");
+  expect(await numbers(tab)).toEqual(whole);
+});
+
+story("a page that the browser freezes goes on when it is back", async ({ site, open }) => {
+  const whole = await undisturbed(site.url, open);
+  const browser = await open();
+  const tab = await browser.tab(site.url);
+  await tab.state("ready");
+  await begin(tab);
+  await pauseAt(tab, 6);
+  await tab.page.click("#pause");
+  const session = await tab.page.context().newCDPSession(tab.page);
+  await session.send("Page.setWebLifecycleState", { state: "frozen" });
+  await new Promise((later) => setTimeout(later, 2000));
+  await session.send("Page.setWebLifecycleState", { state: "active" });
+  await tab.state("done");
+  expect(await numbers(tab)).toEqual(whole);
+});
+
+story("a frozen page that the browser discards resumes from its checkpoint", async ({ site, open }) => {
+  const whole = await undisturbed(site.url, open);
+  const browser = await open();
+  const tab = await browser.tab(site.url);
+  await tab.state("ready");
+  await begin(tab);
+  await pauseAt(tab, 6);
+  const session = await tab.page.context().newCDPSession(tab.page);
+  await session.send("Page.setWebLifecycleState", { state: "frozen" });
+  await tab.page.close();
+  const again = await browser.tab(site.url);
+  await again.state("ready");
+  await again.page.locator(".notice", { hasText: "saved after step 4" }).getByText("Resume").click();
+  await again.state("done");
+  expect(await numbers(again)).toEqual(whole);
+});
+
+story("a full storage is told, and the run goes on once there is room", async ({ site, open }) => {
+  const whole = await undisturbed(site.url, open);
+  const browser = await open();
+  const tab = await browser.tab(site.url);
+  await tab.state("ready");
+  await begin(tab);
+  await pauseAt(tab, 6);
+  const session = await tab.page.context().newCDPSession(tab.page);
+  const { origin } = new URL(site.url);
+  await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 1000 });
+  await tab.page.click("#pause");
+  expect(await told(tab, "store")).toMatch(/storage is full.*then resume the run/s);
+  await tab.picture("storage-full");
+  expect(await stepOf(tab)).toBeGreaterThanOrEqual(8);
+  await session.send("Storage.overrideQuotaForOrigin", { origin });
+  await tab.page.click("#fault >> text=Close");
+  await tab.page.click('nav a[href="#runs"]');
+  await tab.page.locator("li[data-run]").getByText("Resume").click();
+  await tab.state("done");
+  expect(await numbers(tab)).toEqual(whole);
+});
+
+story("a browser without WebGPU is told what is missing and where it works", async ({ site, open }) => {
+  const browser = await open({ webgpu: false });
+  const tab = await browser.tab(site.url);
+  await tab.state("error");
+  const text = await tab.page.locator(".unsupported").textContent();
+  expect(text).toContain("This browser cannot train yet");
+  expect(text).toMatch(/WebGPU|no GPU adapter/);
+  expect(text).toContain("Chrome or Edge 113 or newer");
+  await tab.picture("no-webgpu");
+  // What was kept can still be looked at.
+  await tab.page.click('nav a[href="#runs"]');
+  await tab.page.locator("text=None yet").waitFor();
+});
+
+story(
+  "files that are damaged, too large or of another kind are told, and nothing is kept of them",
+  async ({ site, open }) => {
+    const browser = await open();
+    const tab = await browser.tab(site.url);
+    await tab.state("ready");
+    const config = {
+      architectures: ["LlamaForCausalLM"],
+      model_type: "llama",
+      vocab_size: 256,
+      hidden_size: 16,
+      intermediate_size: 32,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+      max_position_embeddings: 32,
+      rms_norm_eps: 1e-5,
+      eos_token_id: 0,
+      tie_word_embeddings: true,
+    };
+    const gib = 2 ** 30;
+    const half = '{"prompt": "1+1=", "completion": "2", "rew';
+    const cases: [given: Parameters<typeof begin>[1], kind: string, message: RegExp][] = [
+      [{ logs: `${sums()}${half}` }, "data", /Sums\.jsonl:25: field "completion": malformed JSON/],
+      [{ logs: "" }, "data", /sums\.jsonl/i],
+      [
+        { files: { "config.json": "{", "tokenizer.json": "{}", "model.safetensors": 100 } },
+        "model",
+        /config\.json/,
+      ],
+      [
+        {
+          files: {
+            "config.json": JSON.stringify(config),
+            "tokenizer.json": TOKENIZER,
+            "model.safetensors": 3 * 2 ** 20,
+          },
+        },
+        "model",
+        /model\.safetensors/,
+      ],
+      [
+        { files: { "config.json": JSON.stringify(config), "model.safetensors": 2 * gib } },
+        "too-large",
+        /2\.0 GiB, and a browser tab can take 1\.5 GiB/,
+      ],
+      [{ preset: "small", settings: { micro_batch_tokens: 300_000_000 } }, "too-large", /bytes/],
+      [{ settings: { steps: 0 } }, "config", /`steps` is 0/],
+      [{ settings: { betta: 1 } }, "config", /`betta` is no setting/],
+    ];
+    for (const [given, kind, message] of cases) {
+      console.log(`it should say ${message}`);
+      await begin(tab, given);
+      expect(await told(tab, kind)).toMatch(message);
+      await tab.page.click("#fault >> text=Close");
+      await tab.state("ready");
+    }
+    expect(await tab.page.evaluate(() => window.tbrm?.request("runs", {}))).toEqual([]);
+  },
+);
+
+/** Of the 256 bytes: what a byte tokenizer is at least. */
+const TOKENIZER = JSON.stringify({
+  version: "1.0",
+  model: { type: "BPE", vocab: Object.fromEntries([..."0123456789+="].map((c, i) => [c, i])), merges: [] },
+});
