@@ -62,7 +62,8 @@ fn adamw_norm_partial(
     let last = min((group + 1u) * BLOCK, p.count);
     var sum = 0.0;
     for (var i = group * BLOCK + lid; i < last; i += WG) {
-        sum += g[i] * g[i];
+        let gi = g[i];
+        sum += gi * gi;
     }
 #if LANE
     partial[p.first + group * SUMS + lid] = sum;
@@ -125,6 +126,7 @@ fn adamw_update(
         m[i] = mi;
         v[i] = vi;
         let direction = mi * step.inv_bias1 / (sqrt(vi * step.inv_bias2) + step.eps);
-        w[i] = w[i] - step.learning_rate * (direction + step.weight_decay * w[i]);
+        let wi = w[i];
+        w[i] = wi - step.learning_rate * (direction + step.weight_decay * wi);
     }
 }

@@ -11,13 +11,17 @@
 // row's blocks begin at its own seq_start, so its bits do not depend on what it is packed with.
 //
 // Variants are sized by head: D <= 4 QUADS, and D a multiple of 4 except in `any`. `lane` is for CPU adapters, where a load
-// costs many times a multiplication: an invocation owns four rows, which share what it loads. `lane_sg` is faster where
-// subgroups of 8 can share loads, one row an invocation; `tile` stages rows in workgroup memory for GPUs.
+// costs many times a multiplication: an invocation owns four rows, which share what it loads. `lane_quad` shares it with three
+// more invocations where there are subgroups; `lane_sg` is faster where subgroups are 8 wide, one row an invocation; `tile`
+// stages rows in workgroup memory for GPUs.
 #variant lane_any LANE QUADS=32u ROWS=1u WORKGROUP=8u
 #variant lane_d16 FOUR_ROWS VEC4 QUADS=4u ROWS=4u WORKGROUP=8u
 #variant lane_d32 FOUR_ROWS VEC4 QUADS=8u ROWS=4u WORKGROUP=8u
 #variant lane_d64 FOUR_ROWS VEC4 QUADS=16u ROWS=4u WORKGROUP=8u
 #variant lane_d128 LANE VEC4 QUADS=32u ROWS=1u WORKGROUP=8u
+#variant lane_quad_d16 FOUR_ROWS QUAD VEC4 QUADS=4u ROWS=4u WORKGROUP=4u
+#variant lane_quad_d32 FOUR_ROWS QUAD VEC4 QUADS=8u ROWS=4u WORKGROUP=4u
+#variant lane_quad_d64 FOUR_ROWS QUAD VEC4 QUADS=16u ROWS=4u WORKGROUP=4u
 #variant lane_sg_d16 SUBGROUP VEC4 QUADS=4u ROWS=1u WORKGROUP=8u
 #variant lane_sg_d32 SUBGROUP VEC4 QUADS=8u ROWS=1u WORKGROUP=8u
 #variant lane_sg_d64 SUBGROUP VEC4 QUADS=16u ROWS=1u WORKGROUP=8u

@@ -13,17 +13,21 @@
 // share in the second-level cache.
 //
 // Variants: `tile` for GPUs (workgroup memory), `lane` for CPU adapters, where a barrier costs more than the arithmetic and a
-// load costs four times a multiplication, whence their tall tiles; `lane_sg` shares a's loads within a subgroup of 8.
+// load costs four times a multiplication, whence their tall tiles; `lane_sg` shares a's loads within a subgroup of 8,
+// `lane_quad` within a quad, for registers of 4 lanes.
 // `vec4` is 1.5x faster there and needs stored rows (lda, ldo, ldd, and w's own) and offsets that are multiples of 4; where
 // N is not, it writes up to 3 floats of the padding behind a row of out.
 #variant tile TILE BLOCK_M=64u BLOCK_N=64u WORKGROUP=256u
 #variant tile_vec4 TILE VEC4 BLOCK_M=64u BLOCK_N=64u WORKGROUP=256u
 #variant tile_small TILE BLOCK_M=32u BLOCK_N=32u WORKGROUP=64u
 #variant tile_tall_vec4 TILE TALL VEC4 BLOCK_M=128u BLOCK_N=64u WORKGROUP=256u
-#variant lane CPU LANE BLOCK_M=16u BLOCK_N=128u WORKGROUP=8u
-#variant lane_vec4 CPU LANE VEC4 BLOCK_M=16u BLOCK_N=128u WORKGROUP=8u
-#variant lane_sg CPU SUBGROUP BLOCK_M=32u BLOCK_N=32u WORKGROUP=8u
-#variant lane_sg_vec4 CPU SUBGROUP VEC4 BLOCK_M=32u BLOCK_N=32u WORKGROUP=8u
+#variant lane CPU LANE TILE_QUADS=64u BLOCK_M=16u BLOCK_N=128u WORKGROUP=8u
+#variant lane_vec4 CPU LANE VEC4 TILE_QUADS=64u BLOCK_M=16u BLOCK_N=128u WORKGROUP=8u
+#variant lane_sg CPU SUBGROUP TILE_QUADS=32u BLOCK_M=32u BLOCK_N=32u WORKGROUP=8u
+#variant lane_sg_vec4 CPU SUBGROUP VEC4 TILE_QUADS=32u BLOCK_M=32u BLOCK_N=32u WORKGROUP=8u
+#variant lane_quad CPU QUAD SIXTEENS=1u TILE_QUADS=64u BLOCK_M=16u BLOCK_N=64u WORKGROUP=4u
+#variant lane_quad_vec4 CPU QUAD VEC4 SIXTEENS=1u TILE_QUADS=64u BLOCK_M=16u BLOCK_N=64u WORKGROUP=4u
+#variant lane_quad_tall_vec4 CPU QUAD VEC4 SIXTEENS=2u TILE_QUADS=128u BLOCK_M=32u BLOCK_N=64u WORKGROUP=4u
 #import shared/grid
 
 struct MatmulParams {
@@ -299,7 +303,7 @@ fn store(tile: ptr<function, Tile>, origin: Place) {
 #if CPU
 alias Tile = array<vec4<f32>, TILE_QUADS>;
 
-// Eight quads at a time, written out: software adapters keep an array that a loop indexes in memory.
+// Written out below, each quad of the tile by name: software adapters keep an array that a loop indexes in memory.
 // tile[first + i] += the k-vectors x[0..3], y[0..3] times w's block.
 fn multiply8(tile: ptr<function, Tile>, first: u32, w: mat4x4<f32>, x: mat4x4<f32>, y: mat4x4<f32>) {
     (*tile)[first] += w * x[0];
@@ -312,83 +316,60 @@ fn multiply8(tile: ptr<function, Tile>, first: u32, w: mat4x4<f32>, x: mat4x4<f3
     (*tile)[first + 7u] += w * y[3];
 }
 
-fn load8(tile: ptr<function, Tile>, origin: Place, first: u32) {
-    (*tile)[first] = out_row(quad_place(origin, first));
-    (*tile)[first + 1u] = out_row(quad_place(origin, first + 1u));
-    (*tile)[first + 2u] = out_row(quad_place(origin, first + 2u));
-    (*tile)[first + 3u] = out_row(quad_place(origin, first + 3u));
-    (*tile)[first + 4u] = out_row(quad_place(origin, first + 4u));
-    (*tile)[first + 5u] = out_row(quad_place(origin, first + 5u));
-    (*tile)[first + 6u] = out_row(quad_place(origin, first + 6u));
-    (*tile)[first + 7u] = out_row(quad_place(origin, first + 7u));
-}
-
+#if QUAD
+// In loops over a copy of the tile: written out, loads and stores would take three times as long to compile as the product.
 fn load(tile: ptr<function, Tile>, origin: Place) {
-    load8(tile, origin, 0u);
-    load8(tile, origin, 8u);
-    load8(tile, origin, 16u);
-    load8(tile, origin, 24u);
-#if LANE
-    load8(tile, origin, 32u);
-    load8(tile, origin, 40u);
-    load8(tile, origin, 48u);
-    load8(tile, origin, 56u);
-#endif
-}
-
-fn add8(tile: ptr<function, Tile>, origin: Place, first: u32) {
-    (*tile)[first] += addend_row(quad_place(origin, first));
-    (*tile)[first + 1u] += addend_row(quad_place(origin, first + 1u));
-    (*tile)[first + 2u] += addend_row(quad_place(origin, first + 2u));
-    (*tile)[first + 3u] += addend_row(quad_place(origin, first + 3u));
-    (*tile)[first + 4u] += addend_row(quad_place(origin, first + 4u));
-    (*tile)[first + 5u] += addend_row(quad_place(origin, first + 5u));
-    (*tile)[first + 6u] += addend_row(quad_place(origin, first + 6u));
-    (*tile)[first + 7u] += addend_row(quad_place(origin, first + 7u));
+    var quads: Tile;
+    for (var i = 0u; i < TILE_QUADS; i++) {
+        quads[i] = out_row(quad_place(origin, i));
+    }
+#repeat i TILE_QUADS
+    (*tile)[$i] = quads[$i];
+#endrepeat
 }
 
 fn add(tile: ptr<function, Tile>, origin: Place) {
-    add8(tile, origin, 0u);
-    add8(tile, origin, 8u);
-    add8(tile, origin, 16u);
-    add8(tile, origin, 24u);
-#if LANE
-    add8(tile, origin, 32u);
-    add8(tile, origin, 40u);
-    add8(tile, origin, 48u);
-    add8(tile, origin, 56u);
-#endif
-}
-
-fn store8(tile: ptr<function, Tile>, origin: Place, first: u32) {
-    store_row(quad_place(origin, first), (*tile)[first]);
-    store_row(quad_place(origin, first + 1u), (*tile)[first + 1u]);
-    store_row(quad_place(origin, first + 2u), (*tile)[first + 2u]);
-    store_row(quad_place(origin, first + 3u), (*tile)[first + 3u]);
-    store_row(quad_place(origin, first + 4u), (*tile)[first + 4u]);
-    store_row(quad_place(origin, first + 5u), (*tile)[first + 5u]);
-    store_row(quad_place(origin, first + 6u), (*tile)[first + 6u]);
-    store_row(quad_place(origin, first + 7u), (*tile)[first + 7u]);
+    var quads: Tile;
+    for (var i = 0u; i < TILE_QUADS; i++) {
+        quads[i] = addend_row(quad_place(origin, i));
+    }
+#repeat i TILE_QUADS
+    (*tile)[$i] += quads[$i];
+#endrepeat
 }
 
 fn store(tile: ptr<function, Tile>, origin: Place) {
-    store8(tile, origin, 0u);
-    store8(tile, origin, 8u);
-    store8(tile, origin, 16u);
-    store8(tile, origin, 24u);
-#if LANE
-    store8(tile, origin, 32u);
-    store8(tile, origin, 40u);
-    store8(tile, origin, 48u);
-    store8(tile, origin, 56u);
-#endif
+    var quads: Tile;
+#repeat i TILE_QUADS
+    quads[$i] = (*tile)[$i];
+#endrepeat
+    for (var i = 0u; i < TILE_QUADS; i++) {
+        store_row(quad_place(origin, i), quads[i]);
+    }
 }
+#else
+fn load(tile: ptr<function, Tile>, origin: Place) {
+#repeat i TILE_QUADS
+    (*tile)[$i] = out_row(quad_place(origin, $iu));
+#endrepeat
+}
+
+fn add(tile: ptr<function, Tile>, origin: Place) {
+#repeat i TILE_QUADS
+    (*tile)[$i] += addend_row(quad_place(origin, $iu));
+#endrepeat
+}
+
+fn store(tile: ptr<function, Tile>, origin: Place) {
+#repeat i TILE_QUADS
+    store_row(quad_place(origin, $iu), (*tile)[$i]);
+#endrepeat
+}
+#endif
 #endif
 
 #if LANE
 // An invocation's 16 rows by 16 columns: for each of four quads of columns, 32 apart, the quads of all rows.
-const TILE_QUADS = 64u;
-
 fn quad_place(origin: Place, i: u32) -> vec2<u32> {
     return vec2(origin.row + i % 16u, origin.col + 4u * origin.lane + i / 16u * 32u);
 }
@@ -425,8 +406,6 @@ fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
 #if SUBGROUP
 // All 32 rows by the invocation's 4 columns. Invocation l loads the block of a at row 4 l and every other one receives it
 // by broadcast, so tile[8 i + l] is row 4 l + i. A broadcast's lane must be a literal, hence the list.
-const TILE_QUADS = 32u;
-
 fn quad_place(origin: Place, i: u32) -> vec2<u32> {
     return vec2(origin.row + i % 8u * 4u + i / 8u, origin.col + 4u * origin.lane);
 }
@@ -451,6 +430,43 @@ fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
         multiply_broadcast(tile, 8u, w, x[1]);
         multiply_broadcast(tile, 16u, w, x[2]);
         multiply_broadcast(tile, 24u, w, x[3]);
+    }
+}
+#endif
+
+#if QUAD
+// All BLOCK_M rows by 16 of the block's columns, four quads of them 16 apart. For each 16 rows of the block invocation l loads
+// the block of a at row 4 l, and the others receive it by broadcast.
+fn quad_place(origin: Place, i: u32) -> vec2<u32> {
+    return vec2(origin.row + i % BLOCK_M, origin.col + 4u * origin.lane + i / BLOCK_M * 16u);
+}
+
+fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
+#repeat b SIXTEENS
+    let a_at_$b = a_start(form, origin.row + 16u * $bu + 4u * origin.lane);
+#endrepeat
+#repeat q 4
+    let w_at_$q = w_start(form, origin.col + 16u * $qu + 4u * origin.lane);
+#endrepeat
+    for (var k = 0u; k < p.k; k += 4u) {
+#repeat b SIXTEENS
+        let x_$b = a_block(form, a_at_$b, k);
+#repeat l 4
+        let x_$b_$l = mat4x4(
+            quadBroadcast(x_$b[0], $lu),
+            quadBroadcast(x_$b[1], $lu),
+            quadBroadcast(x_$b[2], $lu),
+            quadBroadcast(x_$b[3], $lu),
+        );
+#endrepeat
+#endrepeat
+#repeat q 4
+        let w_$q = w_block(form, w_at_$q, k);
+#repeat b SIXTEENS
+        multiply8(tile, BLOCK_M * $qu + 16u * $bu, w_$q, x_$b_0, x_$b_1);
+        multiply8(tile, BLOCK_M * $qu + 16u * $bu + 8u, w_$q, x_$b_2, x_$b_3);
+#endrepeat
+#endrepeat
     }
 }
 #endif

@@ -2,7 +2,12 @@
 // silu(g) = g * sigmoid(g). Refuses to store sigmoid(gate): the backward reads gate_up again and recomputes it.
 // T tokens, F the feed-forward width. A workgroup has a row: dividing an index by F for every element would cost a
 // software adapter more than the exponential.
-
+//
+// Variants: on CPU adapters every 4 or 8 invocations of a workgroup, and every turn of a loop, cost as much as a few
+// elements, whence `lane`: narrow groups. `vec4` wants F to be a multiple of 4.
+#variant tile Element:f32 WIDTH=1u WG=32u
+#variant lane Element:f32 WIDTH=1u WG=8u
+#variant lane_vec4 Element:vec4<f32> WIDTH=4u WG=8u
 #import shared/grid
 
 struct MlpParams {
@@ -10,15 +15,13 @@ struct MlpParams {
   cols: u32, // F
 }
 
-const WG = 32u;
-
 @group(0) @binding(0) var<uniform> p: MlpParams;
-@group(0) @binding(1) var<storage, read> gate_up: array<f32>; // (T, 2F) gate, then up
-@group(0) @binding(2) var<storage, read_write> act: array<f32>; // (T, F)
-@group(0) @binding(3) var<storage, read> dact: array<f32>; // (T, F)
-@group(0) @binding(4) var<storage, read_write> dgate_up: array<f32>; // (T, 2F) =
+@group(0) @binding(1) var<storage, read> gate_up: array<Element>; // (T, 2F) gate, then up
+@group(0) @binding(2) var<storage, read_write> act: array<Element>; // (T, F)
+@group(0) @binding(3) var<storage, read> dact: array<Element>; // (T, F)
+@group(0) @binding(4) var<storage, read_write> dgate_up: array<Element>; // (T, 2F) =
 
-fn sigmoid(g: f32) -> f32 {
+fn sigmoid(g: Element) -> Element {
   return 1.0 / (1.0 + exp(-g));
 }
 
@@ -33,10 +36,11 @@ fn mlp_fwd(
   if row >= p.rows {
     return;
   }
-  for (var c = lane; c < p.cols; c += WG) {
-    let gate = 2u * row * p.cols + c;
+  let cols = p.cols / WIDTH;
+  for (var c = lane; c < cols; c += WG) {
+    let gate = 2u * row * cols + c;
     let g = gate_up[gate];
-    act[row * p.cols + c] = g * sigmoid(g) * gate_up[gate + p.cols];
+    act[row * cols + c] = g * sigmoid(g) * gate_up[gate + cols];
   }
 }
 
@@ -51,12 +55,13 @@ fn mlp_bwd(
   if row >= p.rows {
     return;
   }
-  for (var c = lane; c < p.cols; c += WG) {
-    let gate = 2u * row * p.cols + c;
+  let cols = p.cols / WIDTH;
+  for (var c = lane; c < cols; c += WG) {
+    let gate = 2u * row * cols + c;
     let g = gate_up[gate];
     let s = sigmoid(g);
-    let d = dact[row * p.cols + c];
-    dgate_up[gate] = d * gate_up[gate + p.cols] * (s + g * s * (1.0 - s));
-    dgate_up[gate + p.cols] = d * g * s;
+    let d = dact[row * cols + c];
+    dgate_up[gate] = d * gate_up[gate + cols] * (s + g * s * (1.0 - s));
+    dgate_up[gate + cols] = d * g * s;
   }
 }

@@ -1,10 +1,11 @@
 // Rotary position embedding, in place on the query and key heads of qkv: the pair (i, i + D/2) turns by
 // position * inv_freq[i]. The backward turns the gradient back. Cosines and sines come from a table that the host
 // computes in f64, because WGSL promises no accuracy for sin and cos of large arguments.
-
+//
+// Variants: `lane` for CPU adapters, where half of a wide group would have no pair of a head, but its cost.
+#variant tile WG=32u
+#variant lane WG=8u
 #import shared/grid
-
-const WG: u32 = 32u;
 
 struct RopeParams {
     positions: u32, // T

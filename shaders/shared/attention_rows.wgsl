@@ -1,5 +1,6 @@
 // An invocation owns four consecutive rows, in registers, and meets four rows of the other side at a time: a load serves
-// four rows. All is written out, and nothing indexed by a variable: a CPU adapter then keeps none of it in memory.
+// four rows, and where the four invocations of a quad share what they load (QUAD), sixteen. All is written out, and nothing
+// indexed by a variable: a CPU adapter then keeps none of it in memory.
 
 // Quad i of four rows, a row a column.
 alias Rows = array<mat4x4<f32>, QUADS>;
@@ -37,35 +38,90 @@ fn own_dout(at: vec4<u32>) -> Rows {
     return own;
 }
 
+// ---- four rows of the other side, first .. first + 3; those beyond `last` repeat it ---------------------------------------
+
+#if QUAD
+// Where the head of the row that this invocation loads for its quad begins, in quads.
+alias Met = u32;
+
+fn met(first: u32, last: u32, lane: u32, width: u32, col: u32) -> Met {
+    return (min(first + lane, last) * width + col) / 4u;
+}
+
+fn shared_rows(x: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4(quadBroadcast(x, 0u), quadBroadcast(x, 1u), quadBroadcast(x, 2u), quadBroadcast(x, 3u));
+}
+
+fn met_qkv(at: Met, i: u32) -> mat4x4<f32> {
+    return shared_rows(qkv[at + min(i, p.head_size / 4u - 1u)]);
+}
+
+fn met_dout(at: Met, i: u32) -> mat4x4<f32> {
+    return shared_rows(dout[at + min(i, p.head_size / 4u - 1u)]);
+}
+
+// lse and delta.
+fn met_stats(first: u32, last: u32, lane: u32, head: u32) -> array<vec4<f32>, 2> {
+    let at = min(first + lane, last) * p.heads + head;
+    let x = vec2(lse[at], delta[at]);
+    let rows = array(quadBroadcast(x, 0u), quadBroadcast(x, 1u), quadBroadcast(x, 2u), quadBroadcast(x, 3u));
+    return array(
+        vec4(rows[0].x, rows[1].x, rows[2].x, rows[3].x),
+        vec4(rows[0].y, rows[1].y, rows[2].y, rows[3].y),
+    );
+}
+#else
+// Where their heads begin, in quads.
+alias Met = vec4<u32>;
+
+fn met(first: u32, last: u32, lane: u32, width: u32, col: u32) -> Met {
+    return (min(first + FOUR, vec4(last)) * width + col) / 4u;
+}
+
+fn met_qkv(at: Met, i: u32) -> mat4x4<f32> {
+    return qkv_rows(at, i);
+}
+
+fn met_dout(at: Met, i: u32) -> mat4x4<f32> {
+    return dout_rows(at, i);
+}
+
+// lse and delta.
+fn met_stats(first: u32, last: u32, lane: u32, head: u32) -> array<vec4<f32>, 2> {
+    let rows = min(first + FOUR, vec4(last));
+    return array(lse_of(rows, head), delta_of(rows, head));
+}
+#endif
+
 // ---- sweeps over the head ---------------------------------------------------------------------------------------------
 
-// Column r: the dot products of own row r with the four rows at `at`.
-fn qkv_dot(own: ptr<function, Rows>, at: vec4<u32>) -> mat4x4<f32> {
+// Column r: the dot products of own row r with the four rows that are met.
+fn qkv_dot(own: ptr<function, Rows>, at: Met) -> mat4x4<f32> {
     var sum = mat4x4<f32>();
 #repeat i QUADS
-    sum += transpose(qkv_rows(at, $iu)) * (*own)[$i];
+    sum += transpose(met_qkv(at, $iu)) * (*own)[$i];
 #endrepeat
     return sum;
 }
 
-fn dout_dot(own: ptr<function, Rows>, at: vec4<u32>) -> mat4x4<f32> {
+fn dout_dot(own: ptr<function, Rows>, at: Met) -> mat4x4<f32> {
     var sum = mat4x4<f32>();
 #repeat i QUADS
-    sum += transpose(dout_rows(at, $iu)) * (*own)[$i];
+    sum += transpose(met_dout(at, $iu)) * (*own)[$i];
 #endrepeat
     return sum;
 }
 
-// acc's row r += the sum of the four rows at `at`, weighted by column r.
-fn qkv_sum(acc: ptr<function, Rows>, by: mat4x4<f32>, at: vec4<u32>) {
+// acc's row r += the sum of the four rows that are met, weighted by column r.
+fn qkv_sum(acc: ptr<function, Rows>, by: mat4x4<f32>, at: Met) {
 #repeat i QUADS
-    (*acc)[$i] += qkv_rows(at, $iu) * by;
+    (*acc)[$i] += met_qkv(at, $iu) * by;
 #endrepeat
 }
 
-fn dout_sum(acc: ptr<function, Rows>, by: mat4x4<f32>, at: vec4<u32>) {
+fn dout_sum(acc: ptr<function, Rows>, by: mat4x4<f32>, at: Met) {
 #repeat i QUADS
-    (*acc)[$i] += dout_rows(at, $iu) * by;
+    (*acc)[$i] += met_dout(at, $iu) * by;
 #endrepeat
 }
 
@@ -129,6 +185,7 @@ fn attention_fwd(
     let token = base + ROWS * lane;
     let rows = min(token + FOUR, vec4(p.tokens - 1u));
     let start = start_of(rows);
+    let width = qkv_width();
 
     var q = own_qkv(in_qkv(rows, q_col(head)));
     var acc = Rows();
@@ -139,10 +196,9 @@ fn attention_fwd(
     loop {
         let first = seq_start[last];
         for (var key = first; key <= last; key += 4u) {
+            // No query sees the keys beyond the last.
             let keys = key + FOUR;
-            // Keys beyond the last repeat it, and no query sees them.
-            let loaded = min(keys, vec4(last));
-            var s = qkv_dot(&q, in_qkv(loaded, k_col(kv_head)));
+            var s = qkv_dot(&q, met(key, last, lane, width, k_col(kv_head)));
             var shrink: vec4<f32>;
 #repeat r 4
             let seen_$r = vec4(start[$r] == first) & (keys <= vec4(rows[$r]));
@@ -155,7 +211,7 @@ fn attention_fwd(
             sum[$r] = sum[$r] * shrink[$r] + dot(s[$r], vec4(1.0));
 #endrepeat
             scale_rows(&acc, shrink);
-            qkv_sum(&acc, s, in_qkv(loaded, v_col(kv_head)));
+            qkv_sum(&acc, s, met(key, last, lane, width, v_col(kv_head)));
         }
         if (first <= base) {
             break;
@@ -188,6 +244,7 @@ fn attention_bwd_q(
     let token = base + ROWS * lane;
     let rows = min(token + FOUR, vec4(p.tokens - 1u));
     let start = start_of(rows);
+    let width = qkv_width();
 
     var q = own_qkv(in_qkv(rows, q_col(head)));
     var dy = own_dout(in_out(rows, q_col(head)));
@@ -197,10 +254,9 @@ fn attention_bwd_q(
     let last = min(base + ROWS * WORKGROUP, p.tokens) - 1u;
     for (var key = seq_start[base]; key <= last; key += 4u) {
         let keys = key + FOUR;
-        let loaded = min(keys, vec4(last));
-        let k_at = in_qkv(loaded, k_col(kv_head));
+        let k_at = met(key, last, lane, width, k_col(kv_head));
         let s = qkv_dot(&q, k_at);
-        var ds = qkv_dot(&dy, in_qkv(loaded, v_col(kv_head)));
+        var ds = qkv_dot(&dy, met(key, last, lane, width, v_col(kv_head)));
 #repeat r 4
         let seen_$r = (keys >= vec4(start[$r])) & (keys <= vec4(rows[$r]));
         let prob_$r = select(vec4(0.0), exp(s[$r] * p.scale - row_lse[$r]), seen_$r);
@@ -233,6 +289,7 @@ fn attention_bwd_kv(
     let token = base + ROWS * lane;
     let rows = min(token + FOUR, vec4(p.tokens - 1u));
     let end = end_of(rows);
+    let width = qkv_width();
 
     var k = own_qkv(in_qkv(rows, k_col(kv_head)));
     var v = own_qkv(in_qkv(rows, v_col(kv_head)));
@@ -242,17 +299,15 @@ fn attention_bwd_kv(
     for (var head = kv_head * shared_by; head < (kv_head + 1u) * shared_by; head++) {
         for (var query = base; query <= last; query += 4u) {
             let queries = query + FOUR;
-            let loaded = min(queries, vec4(last));
-            let q_at = in_qkv(loaded, q_col(head));
-            let dout_at = in_out(loaded, q_col(head));
-            let query_lse = lse_of(loaded, head);
-            let query_delta = delta_of(loaded, head);
+            let q_at = met(query, last, lane, width, q_col(head));
+            let dout_at = met(query, last, lane, p.heads * p.head_size, q_col(head));
+            let query_stats = met_stats(query, last, lane, head);
             var prob = qkv_dot(&k, q_at);
             var ds = dout_dot(&v, dout_at);
 #repeat r 4
             let seen_$r = (queries >= vec4(rows[$r])) & (queries < vec4(end[$r]));
-            prob[$r] = select(vec4(0.0), exp(prob[$r] * p.scale - query_lse), seen_$r);
-            ds[$r] = prob[$r] * (ds[$r] - query_delta) * p.scale;
+            prob[$r] = select(vec4(0.0), exp(prob[$r] * p.scale - query_stats[0]), seen_$r);
+            ds[$r] = prob[$r] * (ds[$r] - query_stats[1]) * p.scale;
 #endrepeat
             qkv_sum(&dk, ds, q_at);
             dout_sum(&dv, prob, dout_at);

@@ -53,9 +53,10 @@ impl Caps {
         }
     }
 
-    /// Whether the subgroup kernels for software adapters run: they are written for the width of lavapipe's registers.
-    pub fn subgroups_of_eight(&self) -> bool {
-        self.subgroups && self.subgroup_size == 8
+    /// Whether every subgroup has `size` invocations: the subgroup kernels for software adapters are written for the width
+    /// of one driver's registers, 8 lanes on lavapipe and 4 on SwiftShader.
+    pub fn subgroups_of(&self, size: u32) -> bool {
+        self.subgroups && self.subgroup_size == size
     }
 
     /// The features worth asking an adapter for.

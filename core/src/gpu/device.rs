@@ -140,6 +140,7 @@ impl Gpu {
             required_limits: limits,
             ..wgpu::DeviceDescriptor::default()
         };
+        platform::want_subgroups(!options.guaranteed_limits);
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
             let what = format!("cannot open adapter {}: {e}", info.name);
             Error::new(ErrorKind::Adapter, what, "update its driver, or choose another one with --adapter")
@@ -147,6 +148,7 @@ impl Gpu {
         platform::describe(&mut info, &device);
         let fault = FirstFault::of(&device);
         let mut caps = Caps::new(&info, device.features(), &device.limits());
+        caps.subgroups = platform::has_subgroups(&device);
         caps.max_binding =
             options.binding_limit.map_or(caps.max_binding, |limit| caps.max_binding.min(limit));
         let poller = Poller::new(&device);
@@ -401,7 +403,7 @@ impl Gpu {
         });
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label,
-            source: wgpu::ShaderSource::Wgsl(desc.source.into()),
+            source: wgpu::ShaderSource::Wgsl(platform::source(desc)),
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,

@@ -82,10 +82,11 @@ fn kind(device: wgpu::DeviceType) -> &'static str {
 
 fn unlocks(caps: &Caps) -> Vec<Unlock> {
     let unlock = |feature, available, means| Unlock { feature, available, means };
-    let subgroups = match (caps.software, caps.subgroups_of_eight()) {
-        (true, true) => "matmul and attention share loads across the 8 lanes of a register",
-        (true, false) => "unused: the software kernels that share loads are written for subgroups of 8",
-        (false, _) => "unused: the kernels for GPUs share loads through workgroup memory",
+    let subgroups = match (caps.software, caps.subgroups, caps.subgroup_size) {
+        (true, true, 8) => "matmul and attention share loads across the 8 lanes of a register",
+        (true, true, 4) => "matmul shares loads across the 4 lanes of a register",
+        (true, ..) => "unused: the software kernels that share loads are written for subgroups of 8 and of 4",
+        (false, ..) => "unused: the kernels for GPUs share loads through workgroup memory",
     };
     let timestamps = if caps.timestamps {
         "--profile tells the GPU time of each kernel"
@@ -132,8 +133,11 @@ mod tests {
         let said = |software, subgroups, subgroup_size| {
             unlocks(&Caps { software, subgroups, subgroup_size, ..reports[0].caps.clone() })[0].means
         };
-        assert!(said(true, true, 8).starts_with("matmul"));
-        for (software, subgroups, size) in [(true, true, 4), (true, false, 8), (false, true, 32)] {
+        assert!(said(true, true, 8).starts_with("matmul and attention"));
+        assert!(said(true, true, 4).starts_with("matmul shares"));
+        for (software, subgroups, size) in
+            [(true, true, 16), (true, false, 8), (true, false, 4), (false, true, 32)]
+        {
             assert!(said(software, subgroups, size).starts_with("unused"), "{software} {subgroups} {size}");
         }
     }

@@ -20,8 +20,13 @@ pub struct MatmulVariants {
 }
 
 impl MatmulVariants {
-    fn pick(self, sizes: [u32; 6]) -> Variant {
-        if sizes.iter().all(|size| size.is_multiple_of(4)) { self.vec4 } else { self.scalar }
+    fn pick(self, m: u32, sizes: [u32; 6]) -> Variant {
+        let all = if sizes.iter().all(|size| size.is_multiple_of(4)) { self.vec4 } else { self.scalar };
+        match all {
+            // Few rows leave half of a tall tile empty; a row's sums are the same in both.
+            Variant::LaneQuadTallVec4 if m <= Variant::LaneQuadVec4.consts().block_m => Variant::LaneQuadVec4,
+            all => all,
+        }
     }
 }
 
@@ -33,7 +38,7 @@ fn blocks(variant: Variant, p: &MatmulParams) -> usize {
 impl Launch for MatmulNt<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let p = &self.p;
-        let variant = variants.matmul.pick([p.lda, p.k, p.ldo, p.a0, p.o0, 0]);
+        let variant = variants.matmul.pick(p.m, [p.lda, p.k, p.ldo, p.a0, p.o0, 0]);
         (variant, blocks(variant, p))
     }
 }
@@ -41,7 +46,7 @@ impl Launch for MatmulNt<'_> {
 impl Launch for MatmulNtAdd<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let p = &self.p;
-        let variant = variants.matmul.pick([p.lda, p.k, p.ldo, p.a0, p.o0, p.ldd]);
+        let variant = variants.matmul.pick(p.m, [p.lda, p.k, p.ldo, p.a0, p.o0, p.ldd]);
         (variant, blocks(variant, p))
     }
 }
@@ -49,7 +54,7 @@ impl Launch for MatmulNtAdd<'_> {
 impl Launch for MatmulNn<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let p = &self.p;
-        let variant = variants.matmul.pick([p.lda, p.n, p.ldo, p.a0, p.o0, p.w0]);
+        let variant = variants.matmul.pick(p.m, [p.lda, p.n, p.ldo, p.a0, p.o0, p.w0]);
         (variant, blocks(variant, p))
     }
 }
@@ -57,7 +62,7 @@ impl Launch for MatmulNn<'_> {
 impl Launch for MatmulTn<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let p = &self.p;
-        let variant = variants.matmul.pick([p.lda, p.n, p.ldo, p.a0, p.o0, p.w0]);
+        let variant = variants.matmul.pick(p.m, [p.lda, p.n, p.ldo, p.a0, p.o0, p.w0]);
         (variant, blocks(variant, p))
     }
 }
@@ -65,7 +70,7 @@ impl Launch for MatmulTn<'_> {
 impl Launch for MatmulBiasBwd<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let p = &self.p;
-        let variant = variants.matmul.pick([p.lda, p.n, p.a0, p.o0, 0, 0]);
+        let variant = variants.matmul.pick(p.m, [p.lda, p.n, p.a0, p.o0, 0, 0]);
         // An invocation sums four columns.
         (variant, (p.n as usize).div_ceil(4 * variant.consts().workgroup as usize))
     }

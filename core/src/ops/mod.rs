@@ -15,8 +15,10 @@ pub mod rope;
 pub mod rows;
 pub mod sample;
 mod variants;
+mod widths;
 
 pub use variants::{Names, Variants};
+pub use widths::Widths;
 
 use crate::gpu::Recorder;
 use crate::gpu::kernel::Kernel;

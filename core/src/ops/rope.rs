@@ -4,18 +4,18 @@ use super::{Launch, Variants};
 use crate::gpu::kernels::rope::{RopeBwd, RopeFwd, RopeParams, Variant};
 
 /// A workgroup a row.
-fn launch(p: &RopeParams) -> (Variant, usize) {
-    (Variant::Base, p.positions as usize)
+fn launch(variants: &Variants, p: &RopeParams) -> (Variant, usize) {
+    (variants.rope, p.positions as usize)
 }
 
 impl Launch for RopeFwd<'_> {
-    fn launch(&self, _: &Variants) -> (Variant, usize) {
-        launch(&self.p)
+    fn launch(&self, variants: &Variants) -> (Variant, usize) {
+        launch(variants, &self.p)
     }
 }
 
 impl Launch for RopeBwd<'_> {
-    fn launch(&self, _: &Variants) -> (Variant, usize) {
-        launch(&self.p)
+    fn launch(&self, variants: &Variants) -> (Variant, usize) {
+        launch(variants, &self.p)
     }
 }

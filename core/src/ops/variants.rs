@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::head::HeadVariants;
+use super::Widths;
 use super::matmul::MatmulVariants;
 use crate::gpu::Caps;
-use crate::gpu::kernels::{adamw, attention, cache, head, matmul, norm, sample};
+use crate::gpu::kernels::{adamw, attention, cache, head, matmul, mlp, norm, rope, sample};
 
 /// The names of the variants of all families, as a checkpoint and the tuner's cache keep them.
 pub type Names = BTreeMap<String, String>;
@@ -15,13 +15,17 @@ pub type Names = BTreeMap<String, String>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variants {
     /// RMSNorm.
-    pub norm: norm::Variant,
+    pub norm: Widths<norm::Variant>,
     /// Matrix products.
     pub matmul: MatmulVariants,
     /// Attention.
     pub attention: attention::Variant,
+    /// Rotary embedding.
+    pub rope: rope::Variant,
+    /// SwiGLU.
+    pub mlp: Widths<mlp::Variant>,
     /// The head's statistics.
-    pub head: HeadVariants,
+    pub head: Widths<head::Variant>,
     /// The optimizer.
     pub adamw: adamw::Variant,
     /// The KV cache.
@@ -35,30 +39,36 @@ impl Variants {
     pub fn table(caps: &Caps, head_dim: usize) -> Variants {
         let attention = attention_variant(caps, head_dim);
         if caps.software {
-            let (scalar, vec4) = if caps.subgroups_of_eight() {
+            let (scalar, vec4) = if caps.subgroups_of(8) {
                 (matmul::Variant::LaneSg, matmul::Variant::LaneSgVec4)
+            } else if caps.subgroups_of(4) {
+                (matmul::Variant::LaneQuad, matmul::Variant::LaneQuadTallVec4)
             } else {
                 (matmul::Variant::Lane, matmul::Variant::LaneVec4)
             };
             Variants {
-                norm: norm::Variant::Lane,
+                norm: Widths { scalar: norm::Variant::Lane, vec4: norm::Variant::LaneVec4 },
                 matmul: MatmulVariants { scalar, vec4, tokens_at_once: 512 },
                 attention,
-                head: HeadVariants { scalar: head::Variant::Lane, vec4: head::Variant::LaneVec4 },
+                rope: rope::Variant::Lane,
+                mlp: Widths { scalar: mlp::Variant::Lane, vec4: mlp::Variant::LaneVec4 },
+                head: Widths { scalar: head::Variant::Lane, vec4: head::Variant::LaneVec4 },
                 adamw: adamw::Variant::Lane,
                 cache: cache_variant(caps, head_dim),
                 sample: sample::Variant::Lane,
             }
         } else {
             Variants {
-                norm: norm::Variant::Tile,
+                norm: Widths { scalar: norm::Variant::Tile, vec4: norm::Variant::Tile },
                 matmul: MatmulVariants {
                     scalar: matmul::Variant::Tile,
                     vec4: matmul::Variant::TileVec4,
                     tokens_at_once: usize::MAX,
                 },
                 attention,
-                head: HeadVariants { scalar: head::Variant::Tile, vec4: head::Variant::TileVec4 },
+                rope: rope::Variant::Tile,
+                mlp: Widths { scalar: mlp::Variant::Tile, vec4: mlp::Variant::Tile },
+                head: Widths { scalar: head::Variant::Tile, vec4: head::Variant::TileVec4 },
                 adamw: adamw::Variant::Tile,
                 cache: cache_variant(caps, head_dim),
                 sample: sample::Variant::Tile,
@@ -72,11 +82,15 @@ impl Variants {
     pub fn names(&self) -> Names {
         let name = |family: &str, name: &str| (family.to_owned(), name.to_owned());
         BTreeMap::from([
-            name("norm", self.norm.name()),
+            name("norm", self.norm.scalar.name()),
+            name("norm.vec4", self.norm.vec4.name()),
             name("matmul", self.matmul.scalar.name()),
             name("matmul.vec4", self.matmul.vec4.name()),
             name("matmul.tokens_at_once", &self.matmul.tokens_at_once.to_string()),
             name("attention", self.attention.name()),
+            name("rope", self.rope.name()),
+            name("mlp", self.mlp.scalar.name()),
+            name("mlp.vec4", self.mlp.vec4.name()),
             name("head", self.head.scalar.name()),
             name("head.vec4", self.head.vec4.name()),
             name("adamw", self.adamw.name()),
@@ -89,14 +103,22 @@ impl Variants {
     pub fn parse(names: &Names) -> Option<Variants> {
         let get = |family: &str| names.get(family).map(String::as_str);
         Some(Variants {
-            norm: norm::Variant::parse(get("norm")?)?,
+            norm: Widths {
+                scalar: norm::Variant::parse(get("norm")?)?,
+                vec4: norm::Variant::parse(get("norm.vec4")?)?,
+            },
             matmul: MatmulVariants {
                 scalar: matmul::Variant::parse(get("matmul")?)?,
                 vec4: matmul::Variant::parse(get("matmul.vec4")?)?,
                 tokens_at_once: get("matmul.tokens_at_once")?.parse().ok()?,
             },
             attention: attention::Variant::parse(get("attention")?)?,
-            head: HeadVariants {
+            rope: rope::Variant::parse(get("rope")?)?,
+            mlp: Widths {
+                scalar: mlp::Variant::parse(get("mlp")?)?,
+                vec4: mlp::Variant::parse(get("mlp.vec4")?)?,
+            },
+            head: Widths {
                 scalar: head::Variant::parse(get("head")?)?,
                 vec4: head::Variant::parse(get("head.vec4")?)?,
             },
@@ -119,11 +141,12 @@ impl Variants {
                 v.matmul.scalar = matmul::Variant::TileSmall
             }],
             vec![|v| v.matmul.tokens_at_once = usize::MAX, |v| v.matmul.tokens_at_once = 2048],
-            vec![|v| v.norm = norm::Variant::Tile, |v| v.norm = norm::Variant::Lane],
-            vec![
-                |v| v.head = HeadVariants { scalar: head::Variant::Tile, vec4: head::Variant::TileVec4 },
-                |v| v.head = HeadVariants { scalar: head::Variant::Lane, vec4: head::Variant::LaneVec4 },
-            ],
+            vec![|v| v.norm = Widths { scalar: norm::Variant::Tile, vec4: norm::Variant::Tile }, |v| {
+                v.norm = Widths { scalar: norm::Variant::Lane, vec4: norm::Variant::LaneVec4 }
+            }],
+            vec![|v| v.head = Widths { scalar: head::Variant::Tile, vec4: head::Variant::TileVec4 }, |v| {
+                v.head = Widths { scalar: head::Variant::Lane, vec4: head::Variant::LaneVec4 }
+            }],
         ];
         use attention::Variant as A;
         all.push(match head_dim {
@@ -149,8 +172,12 @@ fn attention_variant(caps: &Caps, head_dim: usize) -> attention::Variant {
     match (caps.software, head_dim.is_multiple_of(4)) {
         (true, false) => A::LaneAny,
         (false, false) => A::TileAny,
-        (true, true) if caps.subgroups_of_eight() => {
+        (true, true) if caps.subgroups_of(8) => {
             [A::LaneSgD16, A::LaneSgD32, A::LaneSgD64, A::LaneSgD128][width]
+        }
+        // None for the widest heads: four rows of them are too many registers.
+        (true, true) if caps.subgroups_of(4) => {
+            [A::LaneQuadD16, A::LaneQuadD32, A::LaneQuadD64, A::LaneD128][width]
         }
         (true, true) => [A::LaneD16, A::LaneD32, A::LaneD64, A::LaneD128][width],
         (false, true) => [A::TileD32, A::TileD32, A::TileD64, A::TileD128][width],

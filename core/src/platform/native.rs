@@ -1,8 +1,11 @@
 //! Vulkan, Metal and DX12: somebody has to poll the device, so a thread does.
 
+use std::borrow::Cow;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
+
+use crate::gpu::kernel::KernelDesc;
 
 /// Where adapters are looked for.
 pub(crate) const BACKENDS: wgpu::Backends = wgpu::Backends::PRIMARY;
@@ -17,6 +20,18 @@ pub(crate) async fn adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
 
 /// Adapters here describe themselves in full.
 pub(crate) fn describe(_info: &mut wgpu::AdapterInfo, _device: &wgpu::Device) {}
+
+/// wgpu asks for them like for any feature.
+pub(crate) fn want_subgroups(_yes: bool) {}
+
+pub(crate) fn has_subgroups(device: &wgpu::Device) -> bool {
+    device.features().contains(wgpu::Features::SUBGROUP)
+}
+
+/// The kernel's text for naga.
+pub(crate) fn source(desc: &KernelDesc) -> Cow<'static, str> {
+    desc.source.into()
+}
 
 /// Drives the callbacks of one device: natively nothing calls back until somebody polls.
 #[derive(Debug)]

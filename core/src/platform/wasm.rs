@@ -1,6 +1,43 @@
 //! The browser: it polls by itself, and its clock is `performance.now()`.
 
+use std::borrow::Cow;
+
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
+
+use crate::gpu::kernel::KernelDesc;
+
+// wgpu's browser backend does not know the feature, so a device would never have it: whoever opens one is made to ask.
+#[wasm_bindgen(inline_js = r#"
+let wanted = false;
+let open;
+
+export function want_subgroups(yes) {
+    wanted = yes;
+    const adapter = globalThis.GPUAdapter?.prototype;
+    if (open || !adapter) return;
+    open = adapter.requestDevice;
+    adapter.requestDevice = function (descriptor) {
+        if (!wanted || !this.features.has("subgroups")) return open.call(this, descriptor);
+        const requiredFeatures = [...(descriptor?.requiredFeatures ?? []), "subgroups"];
+        return open.call(this, { ...descriptor, requiredFeatures });
+    };
+}
+"#)]
+extern "C" {
+    /// Whether devices opened from now on have subgroups, where the adapter has them.
+    pub(crate) fn want_subgroups(yes: bool);
+}
+
+/// Whether `device` has them.
+pub(crate) fn has_subgroups(device: &wgpu::Device) -> bool {
+    device.as_webgpu().is_some_and(|device| device.features().has("subgroups"))
+}
+
+/// The kernel's text for a browser, which insists on a line that naga refuses.
+pub(crate) fn source(desc: &KernelDesc) -> Cow<'static, str> {
+    if desc.subgroups { format!("enable subgroups;\n{}", desc.source).into() } else { desc.source.into() }
+}
 
 /// Where adapters are looked for.
 pub(crate) const BACKENDS: wgpu::Backends = wgpu::Backends::BROWSER_WEBGPU;

@@ -2,7 +2,8 @@
 
 use tbrm_core::gpu::GpuOptions;
 use tbrm_core::gpu::kernels::{
-    adamw as adamw_k, head as head_k, matmul as matmul_k, norm as norm_k, sample as sample_k,
+    adamw as adamw_k, head as head_k, matmul as matmul_k, mlp as mlp_k, norm as norm_k, rope as rope_k,
+    sample as sample_k,
 };
 use tbrm_core::objective::{Objective, Terms};
 use tbrm_core::reference::Heads;
@@ -17,11 +18,16 @@ fn the_guaranteed_limits_suffice() {
     let gpu = &open(&GpuOptions { guaranteed_limits: true, ..GpuOptions::default() });
     let heads = Heads { heads: 4, kv_heads: 2, head_dim: 16 };
     embed::check(gpu, &[3, 1, 3, 0], 5, 9, 3);
-    rope::check(gpu, heads, &[0, 1, 2, 0, 9]);
-    mlp::check(gpu, 5, 33);
+    for variant in able::<rope_k::RopeFwd<'_>>(gpu, rope_k::Variant::ALL) {
+        rope::check(gpu, variant, heads, &[0, 1, 2, 0, 9]);
+    }
+    for variant in able::<mlp_k::MlpFwd<'_>>(gpu, mlp_k::Variant::ALL) {
+        mlp::check(gpu, variant, 5, 33);
+        mlp::check(gpu, variant, 5, 36);
+    }
     rows::check(gpu, 5, 9, &[4, 1]);
     for variant in able::<norm_k::NormFwd<'_>>(gpu, norm_k::Variant::ALL) {
-        norm::check(gpu, variant, 11, 37);
+        norm::check(gpu, variant, 11, 36);
     }
     for variant in able::<matmul_k::MatmulNt<'_>>(gpu, matmul_k::Variant::ALL) {
         matmul::check(gpu, variant, 17, 132, 20, 132);

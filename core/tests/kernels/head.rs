@@ -1,7 +1,6 @@
 use tbrm_core::gpu::Gpu;
 use tbrm_core::gpu::kernels::head::{HeadBwd, HeadParams, HeadStats, Variant};
-use tbrm_core::ops::Variants;
-use tbrm_core::ops::head::HeadVariants;
+use tbrm_core::ops::{Variants, Widths};
 use tbrm_core::reference::head;
 use tbrm_testing::gpu_test;
 
@@ -9,7 +8,7 @@ use crate::harness::{Bench, EPS, POISON, Within, able, close, gpu, narrow, rando
 
 /// The device's own table, but the head's `variant`.
 pub(crate) fn variants(gpu: &Gpu, variant: Variant) -> Variants {
-    let head = HeadVariants { scalar: variant, vec4: variant };
+    let head = Widths { scalar: variant, vec4: variant };
     Variants { head, ..Variants::table(gpu.caps(), 64) }
 }
 

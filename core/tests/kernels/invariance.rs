@@ -57,7 +57,7 @@ fn a_row_of_a_product_does_not_know_its_neighbours() {
 
 gpu_test!(a_normalised_row_does_not_know_its_neighbours);
 fn a_normalised_row_does_not_know_its_neighbours() {
-    let cols = 131;
+    let cols = 132;
     let (x, w) = (random(1, 2 * cols), random(2, cols));
     for variant in able::<NormFwd<'_>>(gpu(), norm_k::Variant::ALL) {
         let run = |x: &[f32]| {

@@ -1,11 +1,11 @@
 use tbrm_core::gpu::Gpu;
-use tbrm_core::gpu::kernels::rope::{RopeBwd, RopeFwd, RopeParams};
+use tbrm_core::gpu::kernels::rope::{RopeBwd, RopeFwd, RopeParams, Variant};
 use tbrm_core::ops::Variants;
 use tbrm_core::reference::frequencies::inv_freq;
 use tbrm_core::reference::{Heads, rope};
 use tbrm_testing::gpu_test;
 
-use crate::harness::{Bench, Within, bits, gpu, random, wide};
+use crate::harness::{Bench, Within, able, bits, gpu, random, wide};
 
 /// `(positions, D)`: D/2 cosines, then D/2 sines, made in f64.
 fn table(positions: u32, inv_freq: &[f64]) -> Vec<f32> {
@@ -17,7 +17,7 @@ fn table(positions: u32, inv_freq: &[f64]) -> Vec<f32> {
     (0..positions).flat_map(row).collect()
 }
 
-pub(crate) fn check(gpu: &Gpu, heads: Heads, positions: &[u32]) {
+pub(crate) fn check(gpu: &Gpu, variant: Variant, heads: Heads, positions: &[u32]) {
     let freq = inv_freq(heads.head_dim, 10_000.0, None);
     let table = table(positions.iter().max().map_or(0, |last| last + 1), &freq);
     let qkv = random(1, positions.len() * heads.qkv_width());
@@ -27,14 +27,15 @@ pub(crate) fn check(gpu: &Gpu, heads: Heads, positions: &[u32]) {
         head_dim: heads.head_dim as u32,
         stride: heads.qkv_width() as u32,
     };
-    let mut bench = Bench::new(gpu, Variants::table(gpu.caps(), heads.head_dim));
+    let mut bench =
+        Bench::new(gpu, Variants { rope: variant, ..Variants::table(gpu.caps(), heads.head_dim) });
     let (position, table) = (bench.indices(positions), bench.filled(&table));
     let (fwd, bwd) = (bench.filled(&qkv), bench.filled(&qkv));
     bench.run(RopeFwd { p, position: &position, table: &table, qkv: &fwd });
     bench.run(RopeBwd { p, position: &position, table: &table, qkv: &bwd });
     bench.go();
 
-    let what = |pass: &str| format!("rope {heads:?} T={} {pass}", positions.len());
+    let what = |pass: &str| format!("rope {} {heads:?} T={} {pass}", variant.name(), positions.len());
     // Two products and a sum of numbers up to 1, with cosines and sines rounded once.
     let within = Within::ulps(2.0, 1.0);
     let mut expected = wide(&qkv);
@@ -53,10 +54,12 @@ pub(crate) fn check(gpu: &Gpu, heads: Heads, positions: &[u32]) {
 
 gpu_test!(rope_is_its_twin);
 fn rope_is_its_twin() {
-    for (h, k, d) in [(1, 1, 2), (4, 2, 16), (3, 1, 6), (2, 2, 64)] {
-        let heads = Heads { heads: h, kv_heads: k, head_dim: d };
-        check(gpu(), heads, &[0]);
-        check(gpu(), heads, &[0, 1, 2, 0, 0, 1, 2, 3, 1500, 4095]);
-        check(gpu(), heads, &(0..67).collect::<Vec<_>>());
+    for variant in able::<RopeFwd<'_>>(gpu(), Variant::ALL) {
+        for (h, k, d) in [(1, 1, 2), (4, 2, 16), (3, 1, 6), (2, 2, 64)] {
+            let heads = Heads { heads: h, kv_heads: k, head_dim: d };
+            check(gpu(), variant, heads, &[0]);
+            check(gpu(), variant, heads, &[0, 1, 2, 0, 0, 1, 2, 3, 1500, 4095]);
+            check(gpu(), variant, heads, &(0..67).collect::<Vec<_>>());
+        }
     }
 }
