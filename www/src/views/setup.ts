@@ -121,8 +121,11 @@ export function setupForm(app: App): { root: HTMLElement; fill(shared: Shared): 
     if (lacking) return;
     try {
       const found = await app.client.request("estimate", { spec: spec() });
-      const text = await describeEstimate(app, found);
-      if (mine === asked) plan.textContent = text;
+      if (mine !== asked) return;
+      plan.textContent = describeEstimate(found);
+      // May have to be measured first.
+      const seconds = await secondsFor(app, found);
+      if (mine === asked) plan.textContent = describeEstimate(found, seconds);
     } catch (error) {
       if (mine !== asked) return;
       fill(plan, ...describeFault(faultOf(error)));
@@ -196,8 +199,7 @@ function describeFault(fault: Fault): HTMLElement[] {
   return [h("span", { class: "bad", text: `${fault.what}. ` }), h("span", { text: `${fault.help}.` })];
 }
 
-async function describeEstimate(app: App, found: Estimate): Promise<string> {
-  const seconds = await secondsFor(app, found);
+function describeEstimate(found: Estimate, seconds?: number): string {
   const time = seconds === undefined ? "" : `, roughly ${duration(seconds)} here`;
   return `${count(found.params)} parameters, ${bytes(found.total_bytes)} of GPU memory, ${count(found.steps)} steps over ${count(found.tokens)} tokens${time}.`;
 }
