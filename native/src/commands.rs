@@ -7,6 +7,7 @@ mod eval;
 mod generate;
 mod init;
 mod logs;
+mod rl;
 mod score;
 mod serve;
 mod train;
@@ -43,6 +44,7 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Logs(command) => logs::run(command, common),
         Command::Bench(args) => bench::run(args, common),
         Command::Train(args) => train::run(args, common),
+        Command::Rl(args) => rl::run(args, common),
         Command::Serve(args) => serve::run(args, common),
     };
     pipelines::save();

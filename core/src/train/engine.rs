@@ -43,6 +43,8 @@ pub struct EngineConfig {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Score,
+    /// As the reference does.
+    Reference,
     /// An objective, and what a hybrid mixes with.
     Train(Objective, Objective),
 }
@@ -59,6 +61,8 @@ pub struct Engine {
     pub(crate) gpu: Gpu,
     /// The model.
     pub model: Model,
+    /// Online: the reference, which shares all but the weights with it.
+    pub(crate) reference: Option<Model>,
     pub(crate) io: Inputs,
     pub(crate) variants: Variants,
     config: EngineConfig,
@@ -79,6 +83,7 @@ impl Engine {
         Ok(Engine {
             gpu: gpu.clone(),
             model,
+            reference: None,
             io,
             variants,
             config,
@@ -129,10 +134,28 @@ impl Engine {
         self.plans.clear();
     }
 
-    fn recording(&self) -> Recording<'_> {
+    /// The reference becomes the model as it stands.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::TooLarge`] when the device has no room for its weights.
+    pub(crate) fn freeze_reference(&mut self) -> Result<()> {
+        let reference = match self.reference.take() {
+            Some(reference) => reference,
+            None => self.model.with_weights(&self.gpu, "reference")?,
+        };
+        self.reference = Some(reference);
+        let to = self.reference.as_ref().expect("just set");
+        to.weights.copy_from(&self.gpu, &self.model.weights)
+    }
+
+    fn recording(&self, kind: Kind) -> Recording<'_> {
+        let model = match (kind, &self.reference) {
+            (Kind::Reference, Some(reference)) => reference,
+            _ => &self.model,
+        };
         Recording {
             gpu: &self.gpu,
-            model: &self.model,
+            model,
             io: &self.io,
             variants: self.variants,
             kappa: self.config.logit_scale,
@@ -147,15 +170,14 @@ impl Engine {
         record: impl FnOnce(Recording<'_>) -> Recorder,
     ) -> Result<&Plan> {
         if !self.plans.contains_key(&(kind, shape)) {
-            let plan = record(self.recording()).finish(&self.gpu, &mut self.arena)?;
+            let plan = record(self.recording(kind)).finish(&self.gpu, &mut self.arena)?;
             self.plans.insert((kind, shape), plan);
         }
         Ok(&self.plans[&(kind, shape)])
     }
 
-    /// The plan that scores micro-batches of `shape`.
-    pub(crate) fn score_plan(&mut self, shape: Shape) -> Result<&Plan> {
-        self.plan(Kind::Score, shape, |recording| recording.score(shape))
+    fn score_plan(&mut self, kind: Kind, shape: Shape) -> Result<&Plan> {
+        self.plan(kind, shape, |recording| recording.score(shape))
     }
 
     /// The plan that adds the gradients of micro-batches of `shape`, for an objective and what a hybrid mixes with.
@@ -176,18 +198,14 @@ impl Engine {
         self.config.submit_part
     }
 
-    /// Scores one micro-batch of trajectories.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Device`] when the device reported a fault.
-    pub(crate) async fn score_micro_batch(&mut self, trajectories: &[&Trajectory]) -> Result<Vec<Scored>> {
+    async fn score_micro_batch(&mut self, kind: Kind, trajectories: &[&Trajectory]) -> Result<Vec<Scored>> {
         let mut batch = Batch::new(trajectories.iter().copied().enumerate());
         let rows = batch.rows.len();
         let shape = self.shape(&batch);
         batch.pad_to(shape)?;
         self.io.upload(&self.gpu, &batch, &Known::nothing(shape));
         let (gpu, part) = (self.gpu.clone(), self.config.submit_part);
-        self.score_plan(shape)?.submit(&gpu, part)?;
+        self.score_plan(kind, shape)?.submit(&gpu, part)?;
         let column = |view: &View| view.slice(0, rows);
         let lse: Vec<f32> = gpu.read(&column(&self.io.lse)).await?;
         let chosen: Vec<f32> = gpu.read(&column(&self.io.chosen)).await?;
@@ -211,13 +229,28 @@ impl Engine {
     pub async fn score(
         &mut self,
         trajectories: &[&Trajectory],
+        progress: impl FnMut(usize),
+    ) -> Result<Vec<Scored>> {
+        self.score_as(Kind::Score, trajectories, progress).await
+    }
+
+    /// As [`Engine::score`], by the reference.
+    pub(crate) async fn score_reference(&mut self, trajectories: &[&Trajectory]) -> Result<Vec<Scored>> {
+        assert!(self.reference.is_some(), "no reference was frozen");
+        self.score_as(Kind::Reference, trajectories, |_| {}).await
+    }
+
+    async fn score_as(
+        &mut self,
+        kind: Kind,
+        trajectories: &[&Trajectory],
         mut progress: impl FnMut(usize),
     ) -> Result<Vec<Scored>> {
         let mut scored = vec![Scored::default(); trajectories.len()];
         let mut done = 0;
         for MicroBatch { places, .. } in self.micro_batches(trajectories, &vec![1; trajectories.len()])? {
             let members: Vec<&Trajectory> = places.iter().map(|&place| trajectories[place]).collect();
-            for (place, result) in places.iter().zip(self.score_micro_batch(&members).await?) {
+            for (place, result) in places.iter().zip(self.score_micro_batch(kind, &members).await?) {
                 scored[*place] = result;
             }
             done += places.len();

@@ -18,7 +18,7 @@ use crate::model::Model;
 use crate::ops::Names;
 
 /// How many completions [`Event::Samples`] shows.
-const SAMPLES: usize = 8;
+pub(crate) const SAMPLES: usize = 8;
 
 /// What a trainer starts from.
 pub struct Start {
