@@ -266,9 +266,10 @@ fn objective_grpo(
             dk3 = 1.0 - exp(gap);
         }
         loss += step.kl * k3 - kept * advantage;
-        a[r] = (step.kl * dk3 - slope) * share * step.kappa;
+        // What overflows in padding must not reach the gradient: infinity times 0 is NaN.
+        a[r] = select((step.kl * dk3 - slope) * share * step.kappa, 0.0, weight == 0.0);
     }
-    stats[base + 4u] = loss * share;
+    stats[base + 4u] = select(loss * share, 0.0, weight == 0.0);
     stats[base + 5u] = 0.0;
     stats[base + 6u] = 0.0;
     stats[base + 7u] = weight;

@@ -1,5 +1,6 @@
 // Draws the next token of each row from softmax(logits / temperature) after top-k and top-p, and moves the row's
-// sequence on, all on the device. Nothing is sorted or stored: both filters are thresholds on the logit, found by
+// sequence on, all on the device. Beside the token goes its log-prob under softmax(kappa * logits), the policy that is
+// trained, whatever was filtered; and of a sequence's first token the log-sum-exp, V_1. Nothing is sorted or stored: both filters are thresholds on the logit, found by
 // bisection over its bits, and tokens that tie with the threshold stay in. The draw walks the vocabulary in order.
 
 #variant tile WG=128u ROWS=1u
@@ -17,6 +18,7 @@ struct SampleParams {
     top_k: u32, // 0 for all
     top_p: f32, // 1 for all
     seed: u32,
+    kappa: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: SampleParams;
@@ -27,6 +29,8 @@ struct SampleParams {
 @group(0) @binding(4) var<storage, read_write> position: array<u32>; // (B) its position
 @group(0) @binding(5) var<storage, read_write> state: array<u32>; // (B, 4): done, tokens written, limit, random stream
 @group(0) @binding(6) var<storage, read_write> out: array<u32>; // (B, capacity)
+@group(0) @binding(7) var<storage, read_write> logp: array<f32>; // (B, capacity) of the tokens in out
+@group(0) @binding(8) var<storage, read_write> v1: array<f32>; // (B)
 
 // An integer that orders like the number.
 fn key(x: f32) -> u32 {
@@ -53,12 +57,25 @@ fn threshold(lid: u32, base: u32, first: u32, last: u32, top: f32, floor: u32, w
     return max(found, floor);
 }
 
-fn write(row: u32, token: u32) {
+// The log-sum-exp of kappa * logits.
+fn value(lid: u32, base: u32, first: u32, last: u32, top: f32) -> f32 {
+    var sum = 0.0;
+    for (var v = first; v < last; v++) {
+        sum += exp(p.kappa * (logits[base + v] - top));
+    }
+    return p.kappa * top + log(all_sum(lid, sum));
+}
+
+fn write(row: u32, token: u32, lse: f32) {
     let count = state[row * 4u + 1u];
     if state[row * 4u] != 0u || count >= p.capacity {
         return;
     }
     out[row * p.capacity + count] = token;
+    logp[row * p.capacity + count] = p.kappa * logits[row * p.vocab + token] - lse;
+    if count == 0u {
+        v1[row] = lse;
+    }
     tokens[row] = token;
     position[row] += 1u;
     state[row * 4u + 1u] = count + 1u;
@@ -90,6 +107,7 @@ fn sample_next(
         best = max(best, logits[base + v]);
     }
     let top = all_max(lid, best);
+    let lse = value(lid, base, first, last, top);
     if p.temperature == 0.0 {
         // Negated, the first index is the largest; below 2^24 an index is exact in f32.
         var index = -16777216.0;
@@ -101,7 +119,7 @@ fn sample_next(
         let winner = all_max(lid, index);
         // Of logits that are not finite none is the largest, and nothing is drawn.
         if part == 0u && u32(-winner) < p.vocab {
-            write(row, u32(-winner));
+            write(row, u32(-winner), lse);
         }
         return;
     }
@@ -157,6 +175,6 @@ fn sample_next(
                 }
             }
         }
-        write(row, token);
+        write(row, token, lse);
     }
 }

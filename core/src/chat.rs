@@ -165,8 +165,13 @@ impl Chat {
         // The old one's memory is given back before the new one's is taken. Twice what is needed: a conversation grows.
         self.rollout = None;
         let capacity = needed.next_power_of_two().min(self.model.positions());
-        let config =
-            RolloutConfig { slots, capacity, sampling, stops: self.files.config.eos_token_id.clone() };
+        let config = RolloutConfig {
+            slots,
+            capacity,
+            sampling,
+            stops: self.files.config.eos_token_id.clone(),
+            logit_scale: 1.0,
+        };
         self.rollout = Some(Rollout::new(&self.gpu, &self.model, config)?);
         Ok(())
     }

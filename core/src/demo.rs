@@ -1,10 +1,12 @@
 //! The whole story on a task that a tiny model learns in a minute: a warm start on demonstrations of which many are
-//! wrong, then TBRM on the same demonstrations with the verifier's rewards. Nothing is generated during training: rollouts
-//! only measure, on held-out problems.
+//! wrong, then TBRM on the same demonstrations with the verifier's rewards, in which nothing is generated but to measure on
+//! held-out problems; and last TBRM on the model's own completions of other problems, one each.
 
 mod story;
 #[cfg(test)]
 mod tests;
+
+use serde_json::json;
 
 use crate::data::record::{Needs, Record};
 use crate::data::tokenizer::Tokenizer;
@@ -13,8 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::{Model, ModelConfig};
 use crate::objective::Objective;
+use crate::online::{OnlineConfig, Question, estimate};
 use crate::rollout::Rollout;
-use crate::task::{Demonstration, Sort, Split, demonstrations};
+use crate::task::{Demonstration, Problem, Sort, Split, demonstrations};
 use crate::train::{Calibrate, Estimate, Schedule, TrainConfig};
 
 pub use story::{DemoEvent, DemoRun, Outcome, outcomes, saved};
@@ -43,6 +46,10 @@ pub struct DemoConfig {
     pub warm_start: TrainConfig,
     /// TBRM on the same demonstrations, with their rewards.
     pub tbrm: TrainConfig,
+    /// TBRM on the model's own completions.
+    pub online: TrainConfig,
+    /// How they are drawn.
+    pub rollouts: OnlineConfig,
 }
 
 impl DemoConfig {
@@ -73,7 +80,24 @@ impl DemoConfig {
                 steps: 300,
                 checkpoint_every: 50,
                 eval_every: 50,
+                ..train.clone()
+            },
+            online: TrainConfig {
+                objective: Objective::Tbrm,
+                beta: 0.1,
+                calibrate: Calibrate::VRef,
+                learning_rate: 3e-4,
+                steps: 100,
+                micro_batch_tokens: 64 * 12,
+                checkpoint_every: 50,
+                eval_every: 50,
                 ..train
+            },
+            rollouts: OnlineConfig {
+                prompts_per_batch: 64,
+                max_new_tokens: 6,
+                rewards: vec!["exact".to_owned()],
+                ..OnlineConfig::default()
             },
         }
     }
@@ -83,6 +107,7 @@ impl DemoConfig {
         (self.problems, self.held_out, self.samples) = (60, 12, 2);
         (self.warm_start.steps, self.warm_start.checkpoint_every) = (4, 2);
         (self.tbrm.steps, self.tbrm.checkpoint_every, self.tbrm.eval_every) = (4, 2, 2);
+        (self.online.steps, self.online.checkpoint_every, self.online.eval_every) = (4, 2, 2);
         self
     }
 
@@ -108,6 +133,7 @@ impl DemoConfig {
         match stage {
             Stage::WarmStart => &self.warm_start,
             Stage::Tbrm => &self.tbrm,
+            Stage::Online => &self.online,
         }
     }
 }
@@ -139,17 +165,20 @@ pub enum Stage {
     WarmStart,
     /// TBRM on the same, with their rewards, from there.
     Tbrm,
+    /// TBRM on the model's own completions, from there.
+    Online,
 }
 
 impl Stage {
     /// All, in their order.
-    pub const ALL: [Stage; 2] = [Stage::WarmStart, Stage::Tbrm];
+    pub const ALL: [Stage; 3] = [Stage::WarmStart, Stage::Tbrm, Stage::Online];
 
     /// Its name in results.
     pub fn name(self) -> &'static str {
         match self {
             Stage::WarmStart => "warm start",
             Stage::Tbrm => "tbrm",
+            Stage::Online => "online",
         }
     }
 
@@ -158,6 +187,7 @@ impl Stage {
         match self {
             Stage::WarmStart => "warm start: imitate all logged completions",
             Stage::Tbrm => "TBRM on the same logs with their rewards",
+            Stage::Online => "TBRM online: on one completion of its own a problem",
         }
     }
 }
@@ -213,19 +243,36 @@ impl Demo {
         let positions = self.model.max_position_embeddings;
         let of = |stage| Estimate::of_run(gpu, self.config.of(stage), &self.model, positions, &self.data);
         let (warm_start, tbrm) = (of(Stage::WarmStart)?, of(Stage::Tbrm)?);
+        let DemoConfig { online, rollouts, .. } = &self.config;
+        let asked = self.questions(&self.split.train)?;
+        let online = estimate(gpu, online, rollouts, &self.model, positions, asked.iter())?;
+        let from_logs = warm_start.total_bytes.max(tbrm.total_bytes);
         let rehearsal = gpu.rehearse();
         let model = Model::zeros(&rehearsal, &self.model, positions)?;
         let weights = rehearsal.rehearsed_bytes();
         Rollout::new(&rehearsal, &model, self.rollout_config())?;
         Ok(Estimate {
-            total_bytes: warm_start.total_bytes.max(tbrm.total_bytes) + rehearsal.rehearsed_bytes() - weights,
-            steps: warm_start.steps + tbrm.steps,
-            tokens: warm_start.tokens + tbrm.tokens,
+            total_bytes: from_logs.max(online.total_bytes) + rehearsal.rehearsed_bytes() - weights,
+            steps: warm_start.steps + tbrm.steps + online.steps,
+            tokens: warm_start.tokens + tbrm.tokens + online.tokens,
             ..tbrm
         })
     }
 
-    /// What both stages are trained on.
+    /// Problems as prompts with answers.
+    fn questions(&self, problems: &[Problem]) -> Result<Vec<Question>> {
+        let file: std::sync::Arc<str> = "problems".into();
+        let one = |(i, problem): (usize, &Problem)| {
+            let line = json!({"prompt": problem.prompt, "answer": problem.answer}).to_string();
+            let record = Record::parse(i + 1, &line, Needs::Prompt)
+                .map_err(|(_, reason)| Error::new(ErrorKind::Data, reason, "report this"))?;
+            let tokens = self.tokenizer.encode_prompt(&problem.prompt)?;
+            Ok(Question { file: file.clone(), record, tokens })
+        };
+        problems.iter().enumerate().map(one).collect()
+    }
+
+    /// What the stages before the last are trained on.
     pub fn data(&self) -> &[Trajectory] {
         &self.data
     }

@@ -18,8 +18,8 @@ pub struct Problem<'a> {
     pub tokens: Vec<u32>,
 }
 
-/// Tokenizes the prompts of `records`, which stand in `file`, and checks that `reward` can judge their completions and
-/// that `max_new` tokens behind each prompt stay within `positions`.
+/// Tokenizes the prompts of `records`, which stand in `file`, and checks by `check` that completions can be judged and that
+/// `max_new` tokens behind each prompt stay within `positions`.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Data`] names the file and line.
@@ -27,12 +27,12 @@ pub fn problems<'a>(
     encoder: &Encoder<'_>,
     file: &str,
     records: &'a [Record],
-    reward: &dyn Reward,
+    check: &dyn Fn(&Record) -> Result<()>,
     max_new: usize,
     positions: usize,
 ) -> Result<Vec<Problem<'a>>> {
     let problem = |record: &'a Record| {
-        reward.check(record).map_err(|error| error.at(file))?;
+        check(record).map_err(|error| error.at(file))?;
         let invalid = |reason: String, help: &str| {
             let (file, line, raw) = (file.to_owned(), record.line, String::new());
             let mut error = Rejection { file, line, field: Some("prompt".into()), reason, raw }.error();
@@ -217,7 +217,7 @@ mod tests {
 
     fn attempt(vote: &str, reward: f64) -> Attempt {
         let vote = (!vote.is_empty()).then(|| vote.to_owned());
-        let completion = Completion { tokens: vec![0; 3], finished: reward > 0.0 };
+        let completion = Completion { tokens: vec![0; 3], finished: reward > 0.0, ..Completion::default() };
         Attempt { completion, text: String::new(), reward, vote }
     }
 

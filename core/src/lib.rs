@@ -14,6 +14,7 @@ pub mod evaluation;
 pub mod gpu;
 pub mod model;
 pub mod objective;
+pub mod online;
 pub mod ops;
 pub mod platform;
 pub mod reference;

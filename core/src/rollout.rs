@@ -59,6 +59,8 @@ pub struct RolloutConfig {
     pub sampling: Sampling,
     /// Tokens that end a sequence.
     pub stops: Vec<u32>,
+    /// kappa of the policy whose log-probs the completions carry: it samples at temperature 1/kappa.
+    pub logit_scale: f32,
 }
 
 /// A text to continue.
@@ -73,10 +75,14 @@ pub struct Prompt {
 }
 
 /// What a prompt was continued with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Completion {
     /// The new tokens, the stop token included.
     pub tokens: Vec<u32>,
+    /// Their log-probs under the policy, before top-k and top-p.
+    pub logps: Vec<f32>,
+    /// The value of the prompt: log-sum-exp of the first new token's logits, times kappa.
+    pub v1: f32,
     /// Whether it ends with a stop token, and not where the most new tokens were reached.
     pub finished: bool,
 }
@@ -100,6 +106,8 @@ pub struct Rollout {
     rows: RowsIn, // (slots) of decode steps
     state: View,  // (slots, STATE)
     out: View,    // (slots, capacity) the new tokens
+    logp: View,   // (slots, capacity) their log-probs
+    v1: View,     // (slots)
     stops: View,
     prompts: RowsIn,         // (prefill tokens)
     prompts_seq_start: View, // (prefill tokens)
@@ -218,6 +226,8 @@ impl Rollout {
             rows: RowsIn::new(gpu, "rollout", slots)?,
             state: gpu.storage("rollout.state", slots * STATE)?,
             out: gpu.storage("rollout.out", slots * capacity)?,
+            logp: gpu.storage("rollout.logp", slots * capacity)?,
+            v1: gpu.storage("rollout.v1", slots)?,
             stops: gpu.upload("rollout.stops", &config.stops)?,
             prompts: RowsIn::new(gpu, "prompts", prefill_tokens)?,
             prompts_seq_start: gpu.storage("prompts.seq_start", prefill_tokens)?,
@@ -243,9 +253,14 @@ impl Rollout {
     /// Bytes of the KV cache, the activations and the rows' state; the weights are the model's.
     pub fn bytes(&self) -> u64 {
         let rows = |rows: &RowsIn| rows.tokens.bytes() + rows.positions.bytes() + rows.slots.bytes();
-        let state = self.state.bytes() + self.out.bytes() + self.stops.bytes();
+        let state = self.results_bytes() + self.stops.bytes();
         let prompts = rows(&self.prompts) + self.prompts_seq_start.bytes();
         self.cache.bytes() + self.arena.bytes() + rows(&self.rows) + state + prompts
+    }
+
+    /// Bytes of what comes back to the host, of all slots.
+    fn results_bytes(&self) -> u64 {
+        self.state.bytes() + self.out.bytes() + self.logp.bytes() + self.v1.bytes()
     }
 
     /// Continues every prompt; `progress` is told how far it is.
@@ -386,22 +401,32 @@ impl Rollout {
         for _ in 0..steps {
             self.decode_plan(rows).submit(&self.gpu, None)?;
         }
-        let (state, out) = (self.state.slice(0, rows * STATE), self.out.slice(0, rows * capacity));
-        let bytes = state.bytes() + out.bytes();
+        let results = [
+            self.state.slice(0, rows * STATE),
+            self.v1.slice(0, rows),
+            self.out.slice(0, rows * capacity),
+            self.logp.slice(0, rows * capacity),
+        ];
         if self.staging.is_none() {
-            self.staging = Some(self.gpu.staging("rollout.results", self.state.bytes() + self.out.bytes())?);
+            self.staging = Some(self.gpu.staging("rollout.results", self.results_bytes())?);
         }
         let staging = self.staging.as_ref().expect("made above");
         let mut encoder = self.gpu.encoder("rollout.results");
-        state.encode_copy(&mut encoder, staging, 0);
-        out.encode_copy(&mut encoder, staging, state.bytes());
+        let mut bytes = 0;
+        for view in &results {
+            view.encode_copy(&mut encoder, staging, bytes);
+            bytes += view.bytes();
+        }
         self.gpu.submit(encoder)?;
         let words: Vec<u32> = bytemuck::pod_collect_to_vec(&self.gpu.map(staging, bytes).await?);
-        let (state, out) = words.split_at(rows * STATE);
+        let (state, rest) = words.split_at(rows * STATE);
+        let (v1, rest) = rest.split_at(rows);
+        let (out, logp) = rest.split_at(rows * capacity);
         let mut drawn = 0;
-        for ((sequence, state), out) in active.iter().zip(state.chunks(STATE)).zip(out.chunks(capacity)) {
-            let tokens = &mut completions[sequence.index].tokens;
-            let new = &out[tokens.len()..state[1] as usize];
+        for (row, sequence) in active.iter().enumerate() {
+            let completion = &mut completions[sequence.index];
+            let tokens = &mut completion.tokens;
+            let new = row * capacity + tokens.len()..row * capacity + state[row * STATE + 1] as usize;
             if new.is_empty() {
                 return Err(Error::new(
                     ErrorKind::NotFinite,
@@ -413,7 +438,11 @@ impl Rollout {
                     "the weights are damaged or have diverged: use an earlier checkpoint",
                 ));
             }
-            tokens.extend_from_slice(new);
+            if tokens.is_empty() {
+                completion.v1 = f32::from_bits(v1[row]);
+            }
+            tokens.extend_from_slice(&out[new.clone()]);
+            completion.logps.extend(logp[new.clone()].iter().map(|&bits| f32::from_bits(bits)));
             drawn += new.len();
         }
         Ok(drawn)
@@ -443,6 +472,7 @@ impl Rollout {
             top_k: sampling.top_k,
             top_p: sampling.top_p,
             seed: (sampling.seed ^ (sampling.seed >> 32)) as u32,
+            kappa: self.config.logit_scale,
         };
         ops.run(SampleNext {
             p,
@@ -452,6 +482,8 @@ impl Rollout {
             position: &self.rows.positions,
             state: &self.state,
             out: &self.out,
+            logp: &self.logp,
+            v1: &self.v1,
         });
         rec.finish(&self.gpu, &mut self.arena)
     }

@@ -37,7 +37,7 @@ fn drawn(temperature: f32) -> Sampling {
 }
 
 fn config(slots: usize, sampling: Sampling) -> RolloutConfig {
-    RolloutConfig { slots, capacity: POSITIONS, sampling, stops: vec![STOP] }
+    RolloutConfig { slots, capacity: POSITIONS, sampling, stops: vec![STOP], logit_scale: 1.0 }
 }
 
 /// Of 1 to 30 tokens and up to 30 new ones.
@@ -177,6 +177,40 @@ fn tokens_are_drawn_with_the_probabilities_of_the_packed_forward() {
     }
 }
 
+gpu_test!(log_probs_and_values_are_those_of_the_packed_forward);
+/// Whatever the temperature and the filters: they are the policy's, which is that of training.
+fn log_probs_and_values_are_those_of_the_packed_forward() {
+    let gpu = open();
+    let model = model(&gpu);
+    let prompts = prompts(20);
+    for (logit_scale, sampling) in [
+        (1.0, drawn(1.0)),
+        (0.5, drawn(2.0)),
+        (1.5, Sampling { top_k: 9, top_p: 0.8, ..drawn(0.7) }),
+        (1.0, Sampling::GREEDY),
+    ] {
+        let of = RolloutConfig { logit_scale, ..config(6, sampling) };
+        let completions = generate(&mut rollout(&gpu, &model, of), &prompts);
+        let written: Vec<Trajectory> = prompts
+            .iter()
+            .zip(&completions)
+            .map(|(prompt, c)| Trajectory::new(prompt.tokens.len(), [&prompt.tokens[..], &c.tokens].concat()))
+            .collect();
+        let config =
+            EngineConfig { micro_batch_tokens: 512, trajectories: 64, logit_scale, submit_part: None };
+        let mut engine = Engine::new(&gpu, model.clone(), config, None).expect("room");
+        let all: Vec<&Trajectory> = written.iter().collect();
+        let scored = block_on(engine.score(&all, |_| {})).expect("the device runs it");
+        for (i, (c, scored)) in completions.iter().zip(&scored).enumerate() {
+            assert_eq!(c.logps.len(), c.tokens.len());
+            let near = |a: f32, b: f32| (a - b).abs() <= 1e-4;
+            let what = format!("completion {i}, kappa {logit_scale}, {sampling:?}: {c:?} against {scored:?}");
+            assert!(c.logps.iter().zip(&scored.logp).all(|(&a, &b)| near(a, b)), "{what}");
+            assert!(near(c.v1, scored.v1), "{what}");
+        }
+    }
+}
+
 gpu_test!(a_text_ends_with_a_stop_token_or_at_its_limit);
 fn a_text_ends_with_a_stop_token_or_at_its_limit() {
     let gpu = open();
@@ -192,7 +226,12 @@ fn a_text_ends_with_a_stop_token_or_at_its_limit() {
     for ((prompt, endless), ended) in prompts.iter().zip(&endless).zip(&ended) {
         let stop = endless.tokens.iter().position(|t| stops.contains(t)).map_or(usize::MAX, |i| i + 1);
         let length = stop.min(prompt.max_new);
-        let want = Completion { tokens: endless.tokens[..length].to_vec(), finished: stop <= prompt.max_new };
+        let want = Completion {
+            tokens: endless.tokens[..length].to_vec(),
+            logps: endless.logps[..length].to_vec(),
+            v1: endless.v1,
+            finished: stop <= prompt.max_new,
+        };
         assert_eq!(*ended, want);
     }
 }

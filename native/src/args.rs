@@ -1,6 +1,7 @@
 //! The command line: every command, its options, their defaults and their help. Nothing here acts on them.
 
 mod names;
+mod rl;
 mod values;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use names::with_options;
+pub use rl::{EvalPrompts, RlArgs, RolloutArgs};
 pub use values::{
     BenchWeights, Calibrate, LogFormat, LossType, Objective, Preset, PromptStyle, Schedule, TokenizerSource,
     Truncated,
@@ -64,6 +66,11 @@ pub enum Command {
         after_help = "Example:\n  tbrm train --model models/base --data logs.jsonl --out runs/first --beta 0.05"
     )]
     Train(Box<TrainArgs>),
+    /// Train a model on its own completions of prompts, judged by a reward
+    #[command(
+        after_help = "Example:\n  tbrm rl --model models/base --prompts problems.jsonl --reward numeric --rollouts 1 --out runs/online"
+    )]
+    Rl(Box<RlArgs>),
     /// Log-probs, implicit rewards and Bellman residuals of logged completions
     #[command(
         after_help = "Example:\n  tbrm score --model runs/first/model --reference models/base --data logs.jsonl --beta 0.05 --out scores.jsonl"

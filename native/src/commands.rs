@@ -7,6 +7,7 @@ mod eval;
 mod generate;
 mod init;
 mod logs;
+mod rl;
 mod score;
 mod serve;
 mod task;
@@ -46,6 +47,7 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Task(args) => task::run(args, common),
         Command::Bench(args) => bench::run(args, common),
         Command::Train(args) => train::run(args, common),
+        Command::Rl(args) => rl::run(args, common),
         Command::Serve(args) => serve::run(args, common),
         Command::Theory(args) => theory::run(args, common),
     };

@@ -10,18 +10,23 @@ use super::{Accuracy, Demo, DemoConfig, SLOTS, Stage, as_records};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::Model;
+use crate::online::Rewards;
 use crate::ops::Names;
 use crate::platform::now;
 use crate::rollout::{Prompt, Rollout, RolloutConfig, Sampling};
 use crate::run::checkpoints::{self, Point};
 use crate::run::files::sha256;
-use crate::run::{self, Event, ModelFiles, Run, Setup, Store, report, settings};
+use crate::run::recorder::{MODEL, report_again};
+use crate::run::within::Within;
+use crate::run::{self, Event, ModelFiles, OnlineSetup, Run, Setup, Store, report, settings};
 use crate::task::{Problem, Task};
 use crate::train::checkpoint::device_name;
 use crate::train::{Event as Trained, Start, Trainer};
 
 /// The folder of the warm start's model, and of its checkpoint until it is over.
 const WARM_START: &str = "warm-start";
+/// The folder of the online stage's run.
+const ONLINE: &str = "online";
 /// The demonstrations.
 const LOGS: &str = "logs.jsonl";
 /// What came of the stages.
@@ -92,6 +97,8 @@ pub struct Outcome {
 enum Training<S> {
     WarmStart(Box<Trainer>),
     Tbrm(Box<Run<Rc<S>>>),
+    /// A run of its own, in a folder of the store.
+    Online(Box<Run<Within<S>>>),
 }
 
 /// The story under way in `S`.
@@ -146,21 +153,25 @@ impl<S: Store> DemoRun<S> {
         let demo = Demo::new(config)?;
         let positions = demo.model.max_position_embeddings;
         let over = |stage| outcomes.iter().any(|o| o.stage == stage && o.accuracy.is_some());
-        if over(Stage::Tbrm) {
+        if over(Stage::Online) {
             return Ok(None);
         }
-        let point = match over(Stage::WarmStart) {
-            true => Point::newest(&store).await?,
-            false => Point::read(&store, WARM_START).await?,
+        let store = Rc::new(store);
+        let (point, before) = if over(Stage::Tbrm) {
+            (Point::newest(&Within::new(store.clone(), ONLINE)).await?, Some(MODEL))
+        } else if over(Stage::WarmStart) {
+            (Point::newest(&store).await?, Some(WARM_START))
+        } else {
+            (Point::read(&store, WARM_START).await?, None)
         };
-        let model = match &point {
-            Some(point) => point.weights.load(gpu, &demo.model, positions)?,
-            None if over(Stage::WarmStart) => {
-                checkpoints::weights(&store, WARM_START).await?.load(gpu, &demo.model, positions)?
+        let model = match (&point, before) {
+            (Some(point), _) => point.weights.load(gpu, &demo.model, positions)?,
+            (None, Some(folder)) => {
+                checkpoints::weights(&store, folder).await?.load(gpu, &demo.model, positions)?
             }
-            None => demo.fresh_model(gpu)?,
+            (None, None) => demo.fresh_model(gpu)?,
         };
-        DemoRun::open(gpu, Rc::new(store), demo, settings, model, outcomes, point).await.map(Some)
+        DemoRun::open(gpu, store, demo, settings, model, outcomes, point).await.map(Some)
     }
 
     async fn open(
@@ -234,13 +245,51 @@ impl<S: Store> DemoRun<S> {
                     keep: 1,
                     // The data is drawn from the settings, which are the store's own.
                     key: sha256([weights.as_slice()]),
+                    online: None,
                 };
                 let (store, model) = (self.store.clone(), self.model.clone());
-                let run = Run::open(&self.gpu, store, setup, model, self.variants.clone(), point).await?;
+                let run =
+                    Run::open(&self.gpu, store, setup, model, None, self.variants.clone(), point).await?;
                 Training::Tbrm(Box::new(run))
             }
+            Stage::Online => Training::Online(Box::new(self.online_run(point).await?)),
         });
         Ok(())
+    }
+
+    /// The run of the last stage, which begins with the model that the one before ended with.
+    async fn online_run(&self, point: Option<Point>) -> Result<Run<Within<S>>> {
+        let Demo { config, split, .. } = &self.demo;
+        let DemoConfig { online, rollouts, .. } = config;
+        let mut settings = json!(online);
+        settings["rollouts"] = json!(rollouts);
+        settings["task"] = self.demo.task.description().into();
+        let setup = Setup {
+            model: self.files.clone(),
+            data: Vec::new(),
+            eval: Vec::new(),
+            config: online.clone(),
+            settings,
+            rejected: None,
+            keep: 1,
+            key: String::new(),
+            online: Some(Box::new(OnlineSetup {
+                config: rollouts.clone(),
+                rewards: Rewards::parse(&rollouts.rewards, &rollouts.reward_weights)?,
+                questions: self.demo.questions(&split.train)?,
+                eval: self.demo.questions(&split.held_out)?,
+            })),
+        };
+        let (model, positions) = (self.model.clone(), self.demo.model.max_position_embeddings);
+        let reference = match point {
+            None => None,
+            Some(_) => {
+                let weights = checkpoints::weights(&self.store, MODEL).await?;
+                Some(weights.load(&self.gpu, &self.demo.model, positions)?)
+            }
+        };
+        let store = Within::new(self.store.clone(), ONLINE);
+        Run::open(&self.gpu, store, setup, model, reference, self.variants.clone(), point).await
     }
 
     /// Does the next piece of work; `None` after [`DemoEvent::Done`]. What belongs to the event is written.
@@ -252,6 +301,7 @@ impl<S: Store> DemoRun<S> {
             let work = match self.training.take() {
                 Some(Training::WarmStart(trainer)) => self.warm_start(trainer).await,
                 Some(Training::Tbrm(run)) => self.tbrm(run).await,
+                Some(Training::Online(run)) => self.online(run).await,
                 None if self.stopping => {
                     self.end(false);
                     Ok(())
@@ -300,42 +350,71 @@ impl<S: Store> DemoRun<S> {
     }
 
     async fn tbrm(&mut self, mut run: Box<Run<Rc<S>>>) -> Result<()> {
-        let stage = Stage::Tbrm;
+        match self.go_on(Stage::Tbrm, &mut run).await? {
+            Some(Event::Evaluated(evaluation)) => {
+                let (stage, step) = (Stage::Tbrm, evaluation.step);
+                let accuracy = self.demo.accuracy(&mut self.rollout).await?;
+                run.add(&json!({"eval/accuracy": accuracy.mean}))?;
+                self.events.push_back(DemoEvent::Accuracy { stage, step, accuracy });
+            }
+            Some(Event::Finished { complete, .. }) => {
+                run.report(&self.rows()).await?;
+                if !complete {
+                    self.end(false);
+                }
+                return Ok(());
+            }
+            Some(_) => {}
+            None => {
+                self.end(false);
+                return Ok(());
+            }
+        }
+        self.training = Some(Training::Tbrm(run));
+        Ok(())
+    }
+
+    async fn online(&mut self, mut run: Box<Run<Within<S>>>) -> Result<()> {
+        match self.go_on(Stage::Online, &mut run).await? {
+            Some(Event::Finished { complete, .. }) => {
+                if complete {
+                    let rows = self.rows();
+                    run.report(&rows).await?;
+                    let last = self.demo.config.tbrm.steps;
+                    report_again(&self.store, &self.settings, &rows, last).await?;
+                }
+                self.end(complete);
+                return Ok(());
+            }
+            Some(_) => {}
+            None => {
+                self.end(false);
+                return Ok(());
+            }
+        }
+        self.training = Some(Training::Online(run));
+        Ok(())
+    }
+
+    /// The next event of a stage that is a run, told; its accuracy once it is complete.
+    async fn go_on<T: Store>(&mut self, stage: Stage, run: &mut Run<T>) -> Result<Option<Event>> {
         if self.stopping {
             run.stop();
         }
         let began = now();
         let event = run.next().await?;
         self.count(began);
-        let Some(event) = event else {
-            self.end(false);
-            return Ok(());
-        };
+        let Some(event) = event else { return Ok(None) };
         match &event {
-            Event::Evaluated(evaluation) => {
-                let step = evaluation.step;
-                self.events.push_back(DemoEvent::Train { stage, event });
-                let accuracy = self.demo.accuracy(&mut self.rollout).await?;
-                run.add(&json!({"eval/accuracy": accuracy.mean}))?;
-                self.events.push_back(DemoEvent::Accuracy { stage, step, accuracy });
-            }
-            Event::Finished { complete, .. } => {
-                let complete = *complete;
-                if complete {
-                    self.finish(stage).await?;
-                }
-                run.report(&self.rows()).await?;
-                self.end(complete);
-                return Ok(());
-            }
+            Event::Finished { complete: true, .. } => self.finish(stage).await?,
+            Event::Finished { complete: false, .. } => {}
             Event::Checkpoint { .. } => {
                 self.save_outcomes().await?;
-                self.events.push_back(DemoEvent::Train { stage, event });
+                self.events.push_back(DemoEvent::Train { stage, event: event.clone() });
             }
-            _ => self.events.push_back(DemoEvent::Train { stage, event }),
+            _ => self.events.push_back(DemoEvent::Train { stage, event: event.clone() }),
         }
-        self.training = Some(Training::Tbrm(run));
-        Ok(())
+        Ok(Some(event))
     }
 
     /// Measures what came of a stage.
@@ -439,6 +518,7 @@ impl Demo {
             capacity: self.model.max_position_embeddings,
             sampling: Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: self.config.seed },
             stops: self.model.eos_token_id.clone(),
+            logit_scale: 1.0,
         }
     }
 

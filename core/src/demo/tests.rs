@@ -41,6 +41,7 @@ fn tbrm_from_the_same_logs_is_much_better_than_the_warm_start() {
     let mut config = DemoConfig::new(0);
     (config.digits, config.problems, config.held_out, config.samples) = (3, 600, 60, 4);
     (config.warm_start.steps, config.tbrm.steps, config.tbrm.eval_every) = (150, 100, 0);
+    (config.online.steps, config.online.eval_every, config.rollouts.max_new_tokens) = (40, 0, 4);
     let mut accuracies = Vec::new();
     pollster::block_on(async {
         let demo = Demo::new(config).unwrap();
@@ -51,13 +52,16 @@ fn tbrm_from_the_same_logs_is_much_better_than_the_warm_start() {
             }
         }
     });
-    let [(Stage::WarmStart, before), (Stage::Tbrm, after)] = accuracies[..] else {
+    let [(Stage::WarmStart, before), (Stage::Tbrm, after), (Stage::Online, online)] = accuracies[..] else {
         panic!("the stages are {accuracies:?}")
     };
     // An imitator is right as often as the demonstrations are: half the time.
     assert!(before.mean < 0.65, "{before:?}");
     let error = before.stderr.hypot(after.stderr);
     assert!(after.mean - before.mean > 0.15 + 4.0 * error, "{before:?}, then {after:?}");
+    // Its own completions take nothing away.
+    let error = after.stderr.hypot(online.stderr);
+    assert!(online.mean > after.mean - 4.0 * error, "{after:?}, then {online:?}");
 }
 
 fn short() -> Demo {
@@ -77,23 +81,27 @@ fn tell(story: &mut DemoRun<MemoryStore>, stop: impl Fn(&DemoEvent) -> bool) -> 
     told
 }
 
-/// The warm start's weights, the model's, the metrics, and the stages with their accuracies.
-type Left = (Vec<u8>, Vec<u8>, Vec<serde_json::Value>, Vec<(Stage, Option<Accuracy>)>);
+/// The weights after each stage, the metrics of both runs, and the stages with their accuracies.
+type Left = ([Vec<u8>; 3], Vec<serde_json::Value>, Vec<(Stage, Option<Accuracy>)>);
 
 /// What the story leaves behind, without times.
 fn left(store: &MemoryStore) -> Left {
     pollster::block_on(async {
         let read = async |path: &str| store.read(path).await.unwrap().unwrap_or_else(|| panic!("{path}"));
-        let metrics = String::from_utf8(read("metrics.jsonl").await).unwrap();
+        let metrics = [read("metrics.jsonl").await, read("online/metrics.jsonl").await].concat();
+        let metrics = String::from_utf8(metrics).unwrap();
         let untimed = metrics.lines().map(|line| {
             let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
             (line["step_time"], line["tokens_per_s"]) = Default::default();
             line
         });
         let stages = outcomes(store).await.unwrap().iter().map(|o| (o.stage, o.accuracy)).collect();
-        let (warm, model) =
-            (read("warm-start/model.safetensors").await, read("model/model.safetensors").await);
-        (warm, model, untimed.collect(), stages)
+        let models = [
+            read("warm-start/model.safetensors").await,
+            read("model/model.safetensors").await,
+            read("online/model/model.safetensors").await,
+        ];
+        (models, untimed.collect(), stages)
     })
 }
 
@@ -105,7 +113,7 @@ fn a_story_that_is_cut_off_anywhere_goes_on_to_the_same_bits() {
     let told = tell(&mut story, |_| false);
     assert!(matches!(told.last(), Some(DemoEvent::Done { complete: true })), "{told:?}");
     let want = left(&whole);
-    assert!(want.3.iter().all(|(_, accuracy)| accuracy.is_some()) && want.3.len() == 2, "{:?}", want.3);
+    assert!(want.2.iter().all(|(_, accuracy)| accuracy.is_some()) && want.2.len() == 3, "{:?}", want.2);
     // Cut off after every event, without warning; then go on in what lies there.
     for cut in 1..told.len() - 1 {
         let store = MemoryStore::default();
@@ -128,7 +136,7 @@ fn a_story_that_is_stopped_is_saved_where_it_stands() {
     let step = |n: u64| move |event: &DemoEvent| matches!(event, DemoEvent::Train { event: Event::Step { metrics }, .. } if metrics.step == n);
     let store = MemoryStore::default();
     let mut story = pollster::block_on(DemoRun::start(&gpu, store.clone(), short(), None)).unwrap();
-    // In the warm start; in TBRM; and then to the end.
+    // In each stage; and then to the end.
     for stage in Stage::ALL {
         tell(&mut story, |event| {
             step(1)(event) && matches!(event, DemoEvent::Train { stage: s, .. } if *s == stage)
@@ -153,7 +161,7 @@ fn a_story_that_is_stopped_is_saved_where_it_stands() {
         assert_eq!((now, done), (stage, *step));
     }
     tell(&mut story, |_| false);
-    assert_eq!(left(&store).3.len(), 2);
+    assert_eq!(left(&store).2.len(), 3);
 }
 
 #[test]

@@ -144,6 +144,21 @@ impl Pages {
         Ok(Pages { layout, pages })
     }
 
+    /// Copies all of `from`, whose layout is the same.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Device`] when the device refuses.
+    pub(crate) fn copy_from(&self, gpu: &Gpu, from: &Pages) -> Result<()> {
+        if gpu.is_rehearsal() {
+            return Ok(());
+        }
+        let mut encoder = gpu.encoder("pages");
+        for (to, from) in self.pages.iter().zip(&from.pages) {
+            from.encode_copy(&mut encoder, to.buffer(), to.offset);
+        }
+        gpu.submit(encoder)
+    }
+
     /// Parameter `id`.
     pub fn matrix(&self, id: usize) -> Matrix {
         let place = &self.layout.places[id];

@@ -101,6 +101,14 @@ impl Model {
         Ok(model)
     }
 
+    /// The same model with weights of its own, zeros: all else is shared.
+    ///
+    /// # Errors
+    /// As [`Model::zeros`].
+    pub(crate) fn with_weights(&self, gpu: &Gpu, label: &str) -> Result<Model> {
+        Ok(Model { weights: Pages::new(gpu, label, self.layout.clone())?, ..self.clone() })
+    }
+
     /// The bytes of model.safetensors, in f32 with Hugging Face names.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ use crate::gpu::kernels::copy::CopyParams;
 use crate::gpu::kernels::objective::{ObjectiveParams, ObjectiveStep, ObjectiveSums};
 use crate::ops::Ops;
 
+pub(crate) use a2po::value;
 pub(crate) use metrics::Back;
 pub use needs::{Needs, Together};
 pub use terms::{LossType, Terms};

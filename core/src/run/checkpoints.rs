@@ -15,6 +15,11 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 /// The reference's log-probs: the run's, and of a checkpoint whose reference is no longer the initial model.
 pub(super) const REFERENCE: &str = "reference.safetensors";
 
+/// Of an online run: the completions that its next steps may draw from.
+const ROLLOUTS: &str = "rollouts.safetensors";
+/// Of an online run whose reference is no longer the initial model: its weights.
+const REFERENCE_MODEL: &str = "reference-model.safetensors";
+
 /// Where a run goes on.
 pub struct Point {
     /// Its folder.
@@ -25,6 +30,8 @@ pub struct Point {
     pub weights: Weights,
     pub(crate) optimizer: Vec<u8>,
     pub(super) reference: Option<Vec<u8>>,
+    pub(super) rollouts: Option<Vec<u8>>,
+    pub(super) reference_model: Option<Vec<u8>>,
 }
 
 impl Point {
@@ -57,7 +64,10 @@ impl Point {
         })?;
         let weights = weights(store, path).await?;
         let reference = store.read(&format!("{path}/{REFERENCE}")).await?;
-        Ok(Some(Point { path: path.to_owned(), state, weights, optimizer, reference }))
+        let rollouts = store.read(&format!("{path}/{ROLLOUTS}")).await?;
+        let reference_model = store.read(&format!("{path}/{REFERENCE_MODEL}")).await?;
+        let path = path.to_owned();
+        Ok(Some(Point { path, state, weights, optimizer, reference, rollouts, reference_model }))
     }
 }
 
@@ -94,14 +104,20 @@ pub(crate) async fn write(
     let mut all: Vec<(&str, &[u8])> =
         files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
     all.push((OPTIMIZER, &checkpoint.optimizer));
-    all.extend(checkpoint.reference.as_deref().map(|bytes| (REFERENCE, bytes)));
+    for (name, bytes) in [
+        (REFERENCE, &checkpoint.reference),
+        (ROLLOUTS, &checkpoint.rollouts),
+        (REFERENCE_MODEL, &checkpoint.reference_model),
+    ] {
+        all.extend(bytes.as_deref().map(|bytes| (name, bytes)));
+    }
     all.push((STATE, state.as_bytes()));
     store.publish(path, &all).await
 }
 
 /// Makes the checkpoint in the folder `path` a model and nothing else.
 pub(crate) async fn strip(store: &impl Store, path: &str) -> Result<()> {
-    for file in [STATE, OPTIMIZER, REFERENCE] {
+    for file in [STATE, OPTIMIZER, REFERENCE, ROLLOUTS, REFERENCE_MODEL] {
         store.remove(&format!("{path}/{file}")).await?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::report::Sample;
-use crate::train::{Evaluation, Metrics};
+use crate::train::{Evaluation, Measured, Metrics, Rollouts};
 
 /// Something that happened; the files that belong to it are written.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +30,10 @@ pub enum Event {
         /// A few, as text.
         samples: Vec<Sample>,
     },
+    /// The model wrote completions, which the next steps are trained on.
+    Rollouts(Rollouts),
+    /// The model's completions of held-out prompts were judged.
+    Measured(Measured),
     /// A checkpoint lies in the store; after the last one the final model does too.
     Checkpoint {
         /// The optimizer steps that were done.

@@ -19,24 +19,27 @@ mod event;
 pub mod files;
 mod given;
 mod lines;
+mod online;
 mod options;
 mod plan;
-mod recorder;
+pub(crate) mod recorder;
 pub mod report;
 mod session;
 pub mod settings;
 pub mod store;
 #[cfg(test)]
 mod tests;
+pub(crate) mod within;
 
 pub use checkpoints::Point;
 pub use dataset::Dataset;
 pub use event::Event;
 pub use files::{ModelFiles, Weights};
 pub use given::Given;
+pub use online::{OnlineInputs, OnlineOptions, OnlinePlan, Prompts};
 pub use options::{Kind, Options, SETTINGS, Scale, Setting};
 pub use plan::{Forecast, Inputs, Plan};
-pub use session::{Run, Setup};
+pub use session::{OnlineSetup, Run, Setup};
 pub use store::{MemoryStore, Store};
 
 /// A file's name and its bytes.

@@ -107,9 +107,7 @@ impl Plan {
 
     /// The plan as people read it: what, and how it will be.
     pub fn describe(&self) -> [(&'static str, String); 5] {
-        let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
         let Plan { inputs: Inputs { data, eval, .. }, config, estimate, .. } = self;
-        let schedule = serde_json::to_value(config.schedule).unwrap_or_default();
         let records = format!(
             "{} ({} set aside, {} held out), the longest {} tokens",
             data.trajectories.len(),
@@ -117,40 +115,16 @@ impl Plan {
             eval.trajectories.len(),
             self.inputs.longest()
         );
-        let objective = format!(
-            "{}, beta {}{}, logit scale {}",
-            config.objective.name(),
-            config.beta,
-            config.objective.describe(&config.terms),
-            config.logit_scale
-        );
         let steps = format!(
             "{} of {} completions, {} tokens in all; a checkpoint every {}",
             config.steps, config.batch, estimate.tokens, config.checkpoint_every
         );
-        let optimizer = format!(
-            "AdamW, learning rate {} ({}, warm-up {}), clip {}, decay {}",
-            config.learning_rate,
-            schedule.as_str().unwrap_or_default(),
-            config.warmup,
-            config.grad_clip,
-            config.weight_decay
-        );
-        let memory = format!(
-            "{}: {} parameters, {} each for weights, gradients and two moments, {} of activations for micro-batches of \
-             up to {} tokens",
-            mib(estimate.total_bytes),
-            estimate.params,
-            mib(estimate.weight_bytes),
-            mib(estimate.arena_bytes),
-            estimate.largest.0
-        );
         [
             ("records", records),
-            ("objective", objective),
+            ("objective", objective(config)),
             ("steps", steps),
-            ("optimizer", optimizer),
-            ("memory", memory),
+            ("optimizer", optimizer(config)),
+            ("memory", memory(estimate)),
         ]
     }
 
@@ -189,6 +163,39 @@ impl Plan {
         let reference = if config.needs().reference { scored as f64 / PASSES_OF_A_STEP } else { 0.0 };
         Ok(Forecast { tokens_per_s, seconds: (estimate.tokens as f64 + reference) / tokens_per_s })
     }
+}
+
+/// The objective and its settings, for people.
+pub(super) fn objective(config: &TrainConfig) -> String {
+    let TrainConfig { objective, beta, terms, logit_scale, .. } = config;
+    format!("{}, beta {beta}{}, logit scale {logit_scale}", objective.name(), objective.describe(terms))
+}
+
+/// The optimizer's settings, for people.
+pub(super) fn optimizer(config: &TrainConfig) -> String {
+    let schedule = serde_json::to_value(config.schedule).unwrap_or_default();
+    format!(
+        "AdamW, learning rate {} ({}, warm-up {}), clip {}, decay {}",
+        config.learning_rate,
+        schedule.as_str().unwrap_or_default(),
+        config.warmup,
+        config.grad_clip,
+        config.weight_decay
+    )
+}
+
+/// What a run takes, for people.
+pub(super) fn memory(estimate: &Estimate) -> String {
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    format!(
+        "{}: {} parameters, {} each for weights, gradients and two moments, {} of activations for micro-batches of \
+         up to {} tokens",
+        mib(estimate.total_bytes),
+        estimate.params,
+        mib(estimate.weight_bytes),
+        mib(estimate.arena_bytes),
+        estimate.largest.0
+    )
 }
 
 /// How long a run takes.

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::train::{Checkpoint, Metrics, Sample, TrainConfig};
 
 /// The final model.
-pub(super) const MODEL: &str = "model";
+pub(crate) const MODEL: &str = "model";
 
 /// Writes what a run leaves behind.
 pub(super) struct Recorder {
@@ -87,7 +87,7 @@ impl Recorder {
             text.push_str(&json_of(sample)?.to_string());
             text.push('\n');
         }
-        store.write(&format!("completions/step_{step:06}.jsonl"), text.as_bytes()).await?;
+        store.write(&completions(step), text.as_bytes()).await?;
         Ok(self.samples.clone())
     }
 
@@ -125,6 +125,27 @@ impl Recorder {
             None => Ok(()),
         }
     }
+}
+
+/// Writes the `report.html` of a run that is over anew, with these `stages`; `step` is its last.
+pub(crate) async fn report_again(
+    store: &impl Store,
+    settings: &Value,
+    stages: &[Stage],
+    step: u64,
+) -> Result<()> {
+    let metrics = lines::all(store).await?;
+    let text = store.read(&completions(step)).await?.unwrap_or_default();
+    let lines = text.split(|&byte| byte == b'\n');
+    let samples: Vec<report::Sample> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let title = &store.name();
+    let report = Report { title, settings, metrics: &metrics, stages, samples: &samples };
+    store.write("report.html", report::render(&report).as_bytes()).await
+}
+
+/// The file of the samples after `step` steps.
+fn completions(step: u64) -> String {
+    format!("completions/step_{step:06}.jsonl")
 }
 
 fn readable(tokenizer: &Tokenizer, step: u64, sample: &Sample) -> Result<report::Sample> {

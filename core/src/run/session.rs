@@ -6,21 +6,23 @@ use super::checkpoints::{Point, REFERENCE};
 use super::event::Event;
 use super::files::{ModelFiles, WEIGHTS, Weights};
 use super::given::Given;
+use super::online::{OnlineInputs, OnlinePlan};
 use super::options::Options;
 use super::plan::{Inputs, Plan};
 use super::recorder::{MODEL, Recorder};
 use super::report::Stage;
-use super::settings::{CONFIG, config_json, reference_key, same_run, saved};
+use super::settings::{CONFIG, config_json, online_config_json, reference_key, same_run, saved};
 use super::store::Store;
 use crate::data::record::Rejection;
 use crate::data::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Profile};
 use crate::model::Model;
+use crate::online::{Online, OnlineConfig, OnlineStart, Question, Rewards};
 use crate::ops::Names;
 use crate::train::checkpoint::device_name;
 use crate::train::tune::Tuned;
-use crate::train::{Event as Trained, Reference, Start, TrainConfig, Trainer};
+use crate::train::{Event as Trained, Reference, Start, State, TrainConfig, Trainer};
 
 /// A run whose inputs are known to be good, and its config.json.
 pub struct Setup {
@@ -40,6 +42,20 @@ pub struct Setup {
     pub(crate) keep: usize,
     /// Marks the reference's log-probs.
     pub(crate) key: String,
+    /// Of a run that draws its own completions.
+    pub(crate) online: Option<Box<OnlineSetup>>,
+}
+
+/// What a run that draws its own completions needs besides.
+pub struct OnlineSetup {
+    /// The rollouts' settings.
+    pub config: OnlineConfig,
+    /// What completions are worth.
+    pub rewards: Rewards,
+    /// To train on.
+    pub questions: Vec<Question>,
+    /// Held out; may be empty.
+    pub eval: Vec<Question>,
 }
 
 impl Setup {
@@ -49,7 +65,7 @@ impl Setup {
     /// [`ErrorKind::Config`] where a number is not finite.
     pub fn new(gpu: &Gpu, plan: Plan, model_sha256: &str) -> Result<Setup> {
         let settings = config_json(&plan, gpu, model_sha256)?;
-        let key = reference_key(&plan.inputs, &plan.config, model_sha256);
+        let key = reference_key(&plan.inputs.model, plan.inputs.all(), &plan.config, model_sha256);
         let Plan { inputs: Inputs { model, data, eval }, options, config, .. } = plan;
         let rejected = data.rejected.into_iter().chain(eval.rejected).collect();
         Ok(Setup {
@@ -61,6 +77,30 @@ impl Setup {
             rejected: options.skip_invalid.unwrap_or_default().then_some(rejected),
             keep: options.keep(),
             key,
+            online: None,
+        })
+    }
+
+    /// The setup of an online `plan` for a model whose weights have this hash.
+    ///
+    /// # Errors
+    /// As [`Setup::new`].
+    pub fn online(gpu: &Gpu, plan: OnlinePlan, model_sha256: &str) -> Result<Setup> {
+        let settings = online_config_json(&plan, gpu, model_sha256)?;
+        let OnlinePlan { inputs, options, config, online, .. } = plan;
+        let OnlineInputs { model, prompts, eval, data, rewards } = inputs;
+        let key = reference_key(&model, data.trajectories.iter(), &config, model_sha256);
+        let (questions, eval) = (prompts.questions, eval.questions);
+        Ok(Setup {
+            model,
+            data: data.trajectories,
+            eval: Vec::new(),
+            config,
+            settings,
+            rejected: options.skip_invalid.unwrap_or_default().then_some(data.rejected),
+            keep: options.keep(),
+            key,
+            online: Some(Box::new(OnlineSetup { config: online, rewards, questions, eval })),
         })
     }
 
@@ -85,10 +125,26 @@ impl Setup {
     }
 }
 
+/// Where a run's completions come from.
+enum Training {
+    Logged(Box<Trainer>),
+    Online(Box<Online>),
+}
+
+/// The same call of either.
+macro_rules! either {
+    ($training:expr, $it:ident => $call:expr) => {
+        match $training {
+            Training::Logged($it) => $call,
+            Training::Online($it) => $call,
+        }
+    };
+}
+
 /// A run under way in `S`.
 pub struct Run<S> {
     store: S,
-    trainer: Trainer,
+    training: Training,
     recorder: Recorder,
     notes: Vec<String>,
     metrics: Option<Value>,
@@ -114,7 +170,7 @@ impl<S: Store> Run<S> {
         let setup = Setup::new(gpu, plan, &weights.sha256())?;
         drop(weights);
         let variants = tuned.variants(gpu, &setup.config, &model, &setup.data).await?;
-        Run::open(gpu, store, setup, model, Some(variants), None).await
+        Run::open(gpu, store, setup, model, None, Some(variants), None).await
     }
 
     /// Goes on with the run in `store` from its newest checkpoint, or from the beginning; `None` where it is finished.
@@ -143,11 +199,12 @@ impl<S: Store> Run<S> {
             Some(point) if point.state.device == device_name(gpu) => None,
             _ => Some(tuned.variants(gpu, &setup.config, &model, &setup.data).await?),
         };
-        Run::open(gpu, store, setup, model, variants, point).await.map(Some)
+        Run::open(gpu, store, setup, model, None, variants, point).await.map(Some)
     }
 
     /// Opens a run whose model is on the device: its own, with the weights of `point` where there is one. Writes what
-    /// it is made of. `variants` are the kernels to use; after a `point` of this device its own.
+    /// it is made of. `variants` are the kernels to use; after a `point` of this device its own. An online run that goes on
+    /// is given its initial model once more, as the `reference`.
     ///
     /// # Errors
     /// [`ErrorKind::Checkpoint`] where the run's reference is missing; [`ErrorKind::Store`]; as [`Trainer::new`].
@@ -156,10 +213,11 @@ impl<S: Store> Run<S> {
         store: S,
         setup: Setup,
         model: Model,
+        reference_model: Option<Model>,
         variants: Option<Names>,
         point: Option<Point>,
     ) -> Result<Run<S>> {
-        let Setup { model: files, data, eval, config, settings, rejected, keep, key } = setup;
+        let Setup { model: files, data, eval, config, settings, rejected, keep, key, online } = setup;
         let mut notes = Vec::new();
         if let Some(rejected) = rejected {
             let lines: String = rejected.iter().map(|rejection| format!("{}\n", json!(rejection))).collect();
@@ -170,11 +228,33 @@ impl<S: Store> Run<S> {
             }
         }
         store.write(CONFIG, format!("{settings:#}\n").as_bytes()).await?;
-        let reference = reference(&store, &config, &key, point.as_ref()).await?;
+        let reference = reference(&store, &config, &key, data.len(), point.as_ref()).await?;
         let done = point.as_ref().map(|point| point.state.clone());
-        let resume = point.map(|point| (point.state, point.optimizer));
-        let start = Start { model, data, eval, key, reference, variants, resume };
-        let trainer = Trainer::new(gpu, &config, start)?;
+        let training = match online {
+            None => {
+                let resume = point.map(|point| (point.state, point.optimizer));
+                let start = Start { model, data, eval, key, reference, variants, resume };
+                Training::Logged(Box::new(Trainer::new(gpu, &config, start)?))
+            }
+            Some(online) => {
+                let OnlineSetup { config: own, rewards, questions, eval } = *online;
+                let (resume, reference_model) = went_on(gpu, &store, &model, reference_model, point)?;
+                let start = OnlineStart {
+                    model,
+                    reference: reference_model,
+                    tokenizer: files.tokenizer.clone(),
+                    rewards,
+                    questions,
+                    eval,
+                    data,
+                    logged_reference: reference,
+                    key,
+                    variants,
+                    resume,
+                };
+                Training::Online(Box::new(Online::new(gpu, &config, &own, start)?))
+            }
+        };
         if let Some(state) = &done {
             let device = device_name(gpu);
             // A resumed run has the same bits only on the same device and kernels.
@@ -183,13 +263,13 @@ impl<S: Store> Run<S> {
                     "the run began on {}, and goes on on {device}: its bits may differ",
                     state.device
                 ));
-            } else if state.variants != trainer.variants() {
+            } else if state.variants != either!(&training, it => it.variants()) {
                 notes.push("the run began with other kernels: its bits may differ".to_owned());
             }
         }
         let done = done.map(|state| state.step);
         let recorder = Recorder::new(&store, files, settings, &config, keep, done).await?;
-        Ok(Run { store, trainer, recorder, notes, metrics: None })
+        Ok(Run { store, training, recorder, notes, metrics: None })
     }
 
     /// Does the next piece of work; `None` after [`Event::Finished`]. What belongs to the event is written.
@@ -198,7 +278,7 @@ impl<S: Store> Run<S> {
     /// As [`Trainer::next`]: the report then shows how it came to that. [`ErrorKind::Store`].
     pub async fn next(&mut self) -> Result<Option<Event>> {
         loop {
-            let trained = match self.trainer.next().await {
+            let trained = match either!(&mut self.training, it => it.next().await) {
                 Ok(Some(trained)) => trained,
                 Ok(None) => return Ok(None),
                 Err(error) => {
@@ -219,7 +299,7 @@ impl<S: Store> Run<S> {
             Trained::Scoring { done, total } => Event::Scoring { done, total },
             Trained::Reference(bytes) => {
                 // A later one, of a reset, is in the checkpoints: a run that starts over needs the first.
-                if self.trainer.steps_done() == 0 {
+                if either!(&self.training, it => it.steps_done()) == 0 {
                     store.write(REFERENCE, &bytes).await?;
                 }
                 return Ok(None);
@@ -231,6 +311,11 @@ impl<S: Store> Run<S> {
             Trained::Evaluated(evaluation) => {
                 recorder.evaluated(&evaluation)?;
                 Event::Evaluated(evaluation)
+            }
+            Trained::Rollouts(rollouts) => Event::Rollouts(rollouts),
+            Trained::Measured(measured) => {
+                recorder.evaluated(&measured)?;
+                Event::Measured(measured)
             }
             Trained::Samples { step, samples } => {
                 let samples = recorder.samples(store, step, &samples).await?;
@@ -261,7 +346,7 @@ impl<S: Store> Run<S> {
 
     /// Asks the run to end: the next events are what is on its way, a checkpoint and [`Event::Finished`].
     pub fn stop(&mut self) {
-        self.trainer.stop();
+        either!(&mut self.training, it => it.stop());
     }
 
     /// What a user should know at the beginning, a line each.
@@ -276,12 +361,12 @@ impl<S: Store> Run<S> {
 
     /// The settings.
     pub fn config(&self) -> &TrainConfig {
-        self.trainer.config()
+        either!(&self.training, it => it.config())
     }
 
     /// Optimizer steps submitted so far.
     pub fn steps_done(&self) -> u64 {
-        self.trainer.steps_done()
+        either!(&self.training, it => it.steps_done())
     }
 
     /// The model's files, as given.
@@ -291,7 +376,7 @@ impl<S: Store> Run<S> {
 
     /// The model as it stands.
     pub fn model(&self) -> &Model {
-        self.trainer.model()
+        either!(&self.training, it => it.model())
     }
 
     /// Where the files are.
@@ -301,12 +386,12 @@ impl<S: Store> Run<S> {
 
     /// As [`Trainer::start_profile`].
     pub fn start_profile(&mut self) {
-        self.trainer.start_profile();
+        either!(&mut self.training, it => it.start_profile());
     }
 
     /// As [`Trainer::take_profile`].
     pub fn take_profile(&mut self) -> Option<Profile> {
-        self.trainer.take_profile()
+        either!(&mut self.training, it => it.take_profile())
     }
 }
 
@@ -316,11 +401,40 @@ fn planned(gpu: &Gpu, given: &Given, options: &Options) -> Result<Plan> {
     Plan::new(gpu, inputs, options.clone(), None)
 }
 
+/// What an online run goes on from: `rollouts.safetensors` beside the rest, and the reference's weights.
+type WentOn = (Option<(State, Vec<u8>, Vec<u8>)>, Option<Model>);
+
+fn went_on(
+    gpu: &Gpu,
+    store: &impl Store,
+    model: &Model,
+    initial: Option<Model>,
+    point: Option<Point>,
+) -> Result<WentOn> {
+    let Some(Point { path, state, optimizer, rollouts, reference_model, .. }) = point else {
+        return Ok((None, None));
+    };
+    let missing = |what: &str| {
+        let what = format!("{}: {what} is missing", store.place(&path));
+        Error::new(ErrorKind::Checkpoint, what, "restore it, remove the checkpoint, or start again")
+    };
+    let rollouts = rollouts.ok_or_else(|| missing("rollouts.safetensors"))?;
+    let reference = match reference_model {
+        Some(bytes) => {
+            let files = [(WEIGHTS, bytes.as_slice())];
+            Model::load(gpu, &model.config, model.positions(), &files, None)?
+        }
+        None => initial.ok_or_else(|| missing("the initial model, which is the reference,"))?,
+    };
+    Ok((Some((state, optimizer, rollouts)), Some(reference)))
+}
+
 /// The reference's log-probs, where this run has computed them before.
 async fn reference(
     store: &impl Store,
     config: &TrainConfig,
     key: &str,
+    records: usize,
     point: Option<&Point>,
 ) -> Result<Option<Reference>> {
     let moved =
@@ -333,7 +447,7 @@ async fn reference(
         Some(bytes) => Reference::from_bytes(&bytes, key)?,
         None => None,
     };
-    if found.is_none() && point.is_some() && config.needs().reference {
+    if found.is_none() && records > 0 && point.is_some() && config.needs().reference {
         // The weights at hand are no longer the reference's.
         let what = format!("{} is missing, or of another model or other data", store.place(&path));
         return Err(Error::new(ErrorKind::Checkpoint, what, "restore it, or start again"));

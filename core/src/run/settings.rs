@@ -2,12 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::files::sha256;
+use super::files::{ModelFiles, sha256};
+use super::online::{OnlineInputs, OnlinePlan};
 use super::plan::{Inputs, Plan};
 use super::store::Store;
 use crate::data::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
+use crate::online::OnlineConfig;
 use crate::train::TrainConfig;
 use crate::train::checkpoint::device_name;
 
@@ -15,10 +17,12 @@ use crate::train::checkpoint::device_name;
 pub const CONFIG: &str = "config.json";
 
 /// What decides a run's bits besides the trainer's settings: its key in config.json, and what a user calls it.
-const BINDING: [(&str, &str); 6] = [
+const BINDING: [(&str, &str); 8] = [
     ("model_sha256", "model"),
     ("data_sha256", "data"),
     ("eval_sha256", "eval_data"),
+    ("prompts_sha256", "prompts"),
+    ("eval_prompts_sha256", "eval_prompts"),
     ("max_length", "max_length"),
     ("truncated", "truncated"),
     ("skip_invalid", "skip_invalid"),
@@ -54,6 +58,41 @@ pub fn config_json(plan: &Plan, gpu: &Gpu, model_sha256: &str) -> Result<Value> 
     Ok(Value::Object(all))
 }
 
+/// The same of a run that draws its own completions.
+///
+/// # Errors
+/// As [`config_json`].
+pub fn online_config_json(plan: &OnlinePlan, gpu: &Gpu, model_sha256: &str) -> Result<Value> {
+    let OnlinePlan {
+        inputs: OnlineInputs { model, prompts, eval, data, .. }, options, config, online, ..
+    } = plan;
+    let info = gpu.info();
+    let mut all = object(config)?;
+    all.extend(object(online)?);
+    all.extend(object(&json!({
+        "max_length": options.max_length,
+        "skip_invalid": options.skip_invalid.unwrap_or_default(),
+        "model": model.name,
+        "model_sha256": model_sha256,
+        "prompts": prompts.file,
+        "prompts_sha256": prompts.sha256,
+        "prompt_count": prompts.questions.len(),
+        "eval_prompts": eval.file,
+        "eval_prompts_sha256": eval.sha256,
+        "eval_prompt_count": eval.questions.len(),
+        "data": data.files,
+        "data_sha256": data.sha256,
+        "records": data.trajectories.len(),
+        "rejected": data.rejected.len(),
+        "keep": options.keep(),
+        "adapter": info.name,
+        "driver": format!("{} {}", info.driver, info.driver_info),
+        "device": device_name(gpu),
+        "version": env!("CARGO_PKG_VERSION"),
+    }))?);
+    Ok(Value::Object(all))
+}
+
 /// The config.json of the run in `store`, where there is one.
 ///
 /// # Errors
@@ -71,10 +110,10 @@ pub async fn saved(store: &impl Store) -> Result<Option<Value>> {
 /// # Errors
 /// [`ErrorKind::Checkpoint`] names the setting.
 pub fn same_run(saved: &Value, now: &Value) -> Result<()> {
-    let trainer = object(&TrainConfig::default())?;
-    let trainer = trainer.keys().map(|key| (key.as_str(), key.as_str()));
-    let Some((key, name)) = BINDING.into_iter().chain(trainer).find(|(key, _)| saved[*key] != now[*key])
-    else {
+    // Those that a kind of run has not are null in both.
+    let (trainer, online) = (object(&TrainConfig::default())?, object(&OnlineConfig::default())?);
+    let keys = trainer.keys().chain(online.keys()).map(|key| (key.as_str(), key.as_str()));
+    let Some((key, name)) = BINDING.into_iter().chain(keys).find(|(key, _)| saved[*key] != now[*key]) else {
         return Ok(());
     };
     let what = if key.ends_with("sha256") {
@@ -86,11 +125,16 @@ pub fn same_run(saved: &Value, now: &Value) -> Result<()> {
 }
 
 /// Marks the reference's log-probs: everything that they depend on.
-pub fn reference_key(inputs: &Inputs, config: &TrainConfig, model_sha256: &str) -> String {
-    let model = inputs.model.config.to_json();
+pub fn reference_key<'a>(
+    model: &ModelFiles,
+    records: impl Iterator<Item = &'a Trajectory>,
+    config: &TrainConfig,
+    model_sha256: &str,
+) -> String {
+    let model = model.config.to_json();
     let mut parts =
         vec![model_sha256.as_bytes().to_vec(), model.into_bytes(), config.logit_scale.to_le_bytes().to_vec()];
-    parts.extend(inputs.all().map(tokens));
+    parts.extend(records.map(tokens));
     sha256(parts.iter().map(Vec::as_slice))
 }
 

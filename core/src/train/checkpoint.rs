@@ -35,7 +35,7 @@ pub struct State {
 pub struct Best {
     /// Optimizer steps done.
     pub step: u64,
-    /// The held-out loss.
+    /// The held-out loss; online the mean reward on held-out prompts, negated.
     pub loss: f64,
 }
 
@@ -50,6 +50,10 @@ pub struct Checkpoint {
     pub optimizer: Vec<u8>,
     /// Bytes of `reference.safetensors`, where the reference is no longer the initial model's.
     pub reference: Option<Vec<u8>>,
+    /// Online: bytes of `rollouts.safetensors`, which the next steps may draw from.
+    pub rollouts: Option<Vec<u8>>,
+    /// Online: the reference's weights, where they are no longer the initial model's.
+    pub reference_model: Option<Vec<u8>>,
     /// Whether the run ends here.
     pub last: bool,
 }

@@ -48,9 +48,13 @@ pub struct EngineConfig {
     pub submit_part: Option<usize>,
 }
 
+/// What a plan does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+pub(crate) enum Kind {
+    /// Scores, as the model does.
     Score,
+    /// As the reference does.
+    Reference,
     /// An objective, and what a hybrid mixes with.
     Train(Objective, Objective),
 }
@@ -67,6 +71,8 @@ pub struct Engine {
     pub(crate) gpu: Gpu,
     /// The model.
     pub model: Model,
+    /// Online: the reference, which shares all but the weights with it.
+    pub(crate) reference: Option<Model>,
     pub(crate) io: Inputs,
     pub(crate) variants: Variants,
     config: EngineConfig,
@@ -87,6 +93,7 @@ impl Engine {
         Ok(Engine {
             gpu: gpu.clone(),
             model,
+            reference: None,
             io,
             variants,
             config,
@@ -137,10 +144,28 @@ impl Engine {
         self.plans.clear();
     }
 
-    fn recording(&self) -> Recording<'_> {
+    /// The reference becomes the model as it stands.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::TooLarge`] when the device has no room for its weights.
+    pub(crate) fn freeze_reference(&mut self) -> Result<()> {
+        let reference = match self.reference.take() {
+            Some(reference) => reference,
+            None => self.model.with_weights(&self.gpu, "reference")?,
+        };
+        self.reference = Some(reference);
+        let to = self.reference.as_ref().expect("just set");
+        to.weights.copy_from(&self.gpu, &self.model.weights)
+    }
+
+    fn recording(&self, kind: Kind) -> Recording<'_> {
+        let model = match (kind, &self.reference) {
+            (Kind::Reference, Some(reference)) => reference,
+            _ => &self.model,
+        };
         Recording {
             gpu: &self.gpu,
-            model: &self.model,
+            model,
             io: &self.io,
             variants: self.variants,
             kappa: self.config.logit_scale,
@@ -155,15 +180,14 @@ impl Engine {
         record: impl FnOnce(Recording<'_>) -> Recorder,
     ) -> Result<&Plan> {
         if !self.plans.contains_key(&(kind, shape)) {
-            let plan = record(self.recording()).finish(&self.gpu, &mut self.arena)?;
+            let plan = record(self.recording(kind)).finish(&self.gpu, &mut self.arena)?;
             self.plans.insert((kind, shape), plan);
         }
         Ok(&self.plans[&(kind, shape)])
     }
 
-    /// The plan that scores micro-batches of `shape`.
-    pub(crate) fn score_plan(&mut self, shape: Shape) -> Result<&Plan> {
-        self.plan(Kind::Score, shape, |recording| recording.score(shape))
+    fn score_plan(&mut self, kind: Kind, shape: Shape) -> Result<&Plan> {
+        self.plan(kind, shape, |recording| recording.score(shape))
     }
 
     /// The plan that adds the gradients of micro-batches of `shape`, for an objective and what a hybrid mixes with.
@@ -190,6 +214,7 @@ impl Engine {
     /// [`crate::ErrorKind::Device`] when the device reported a fault.
     pub(crate) async fn score_together(
         &mut self,
+        kind: Kind,
         micro_batches: &[impl AsRef<[&Trajectory]>],
     ) -> Result<Vec<Vec<Scored>>> {
         if micro_batches.is_empty() {
@@ -205,7 +230,7 @@ impl Engine {
             let shape = self.shape(&batch);
             batch.pad_to(shape)?;
             self.io.upload(&gpu, &batch, &Known::nothing(shape));
-            self.score_plan(shape)?.submit(&gpu, part)?;
+            self.score_plan(kind, shape)?.submit(&gpu, part)?;
             let mut encoder = gpu.encoder("scores");
             for column in [&self.io.lse, &self.io.chosen, &self.io.entropy] {
                 let column = column.slice(0, rows(members));
@@ -232,6 +257,21 @@ impl Engine {
     pub async fn score(
         &mut self,
         trajectories: &[&Trajectory],
+        progress: impl FnMut(usize),
+    ) -> Result<Vec<Scored>> {
+        self.score_as(Kind::Score, trajectories, progress).await
+    }
+
+    /// As [`Engine::score`], by the reference.
+    pub(crate) async fn score_reference(&mut self, trajectories: &[&Trajectory]) -> Result<Vec<Scored>> {
+        assert!(self.reference.is_some(), "no reference was frozen");
+        self.score_as(Kind::Reference, trajectories, |_| {}).await
+    }
+
+    async fn score_as(
+        &mut self,
+        kind: Kind,
+        trajectories: &[&Trajectory],
         mut progress: impl FnMut(usize),
     ) -> Result<Vec<Scored>> {
         let mut scored = vec![Scored::default(); trajectories.len()];
@@ -247,7 +287,7 @@ impl Engine {
             let members: Vec<Vec<&Trajectory>> =
                 now_scored.iter().map(|places| places.iter().map(member).collect()).collect();
             let began = now();
-            let results = self.score_together(&members).await?;
+            let results = self.score_together(kind, &members).await?;
             together.came(members.len(), now() - began);
             for (place, result) in now_scored.iter().flatten().zip(results.into_iter().flatten()) {
                 scored[*place] = result;

@@ -3,7 +3,7 @@
 use super::config::TrainConfig;
 use super::engine::{Engine, EngineConfig, MicroBatch};
 use super::learner::Learner;
-use crate::data::batch::{Batch, Shape};
+use crate::data::batch::{Batch, Shape, bucket};
 use crate::data::trajectory::Trajectory;
 use crate::data::{Order, Sets};
 use crate::error::{Error, ErrorKind, Result};
@@ -102,7 +102,7 @@ pub(super) fn engine_config(config: &TrainConfig) -> EngineConfig {
 }
 
 /// Which completions of logs each step is trained on.
-pub(super) struct Logged {
+pub(crate) struct Logged {
     sets: Sets,
     pub(super) order: Order, // of the sets
 }
@@ -113,7 +113,7 @@ impl Logged {
     /// # Errors
     /// [`ErrorKind::Data`] names a record that lacks what the objective needs; [`ErrorKind::Config`] where the batch holds
     /// no whole group.
-    pub(super) fn new(config: &TrainConfig, data: &[Trajectory]) -> Result<Logged> {
+    pub(crate) fn new(config: &TrainConfig, data: &[Trajectory]) -> Result<Logged> {
         if data.is_empty() {
             let help = "give a file with at least one record";
             return Err(Error::new(ErrorKind::Data, "there are no records", help));
@@ -138,7 +138,7 @@ impl Logged {
     }
 
     /// The completions of step `step` (from 0), as places in the data, and the sizes of the sets that they stand in.
-    pub(super) fn step(&self, step: u64) -> (Vec<usize>, Vec<usize>) {
+    pub(crate) fn step(&self, step: u64) -> (Vec<usize>, Vec<usize>) {
         let sets: Vec<Vec<usize>> =
             self.order.step(step).into_iter().map(|set| self.sets.members(set)).collect();
         (sets.concat(), sets.iter().map(Vec::len).collect())
@@ -179,4 +179,10 @@ impl Logged {
         }
         Ok(largest)
     }
+}
+
+/// The largest shape that micro-batches of the settings can have, whatever their completions.
+pub(crate) fn largest(config: &TrainConfig) -> Shape {
+    let tokens = bucket(config.micro_batch_tokens);
+    Shape { tokens, rows: tokens, trajectories: engine_config(config).trajectories + 1 }
 }

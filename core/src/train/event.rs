@@ -18,6 +18,10 @@ pub enum Event {
     Reference(Vec<u8>),
     /// A step's metrics arrived.
     Step(Metrics),
+    /// The model wrote completions, which the next steps are trained on.
+    Rollouts(Rollouts),
+    /// The model's completions of held-out prompts were judged.
+    Measured(Measured),
     /// The model was evaluated on held-out records.
     Evaluated(Evaluation),
     /// Completions of held-out records, or of the training records where there are none.
@@ -36,6 +40,38 @@ pub enum Event {
         /// Whether all of them are.
         complete: bool,
     },
+}
+
+/// A round of rollouts.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Rollouts {
+    /// From 0.
+    pub round: u64,
+    /// The optimizer steps that were done.
+    pub step: u64,
+    /// Completions.
+    pub completions: usize,
+    /// Tokens of all of them.
+    pub tokens: usize,
+    /// Their mean reward.
+    pub reward: f64,
+    /// Seconds, of generation, rewards and the reference's log-probs.
+    pub seconds: f64,
+}
+
+/// Rewards of completions of held-out prompts, drawn as in training.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Measured {
+    /// The optimizer steps that were done.
+    pub step: u64,
+    /// The mean over prompts.
+    #[serde(rename = "eval/reward")]
+    pub reward: f64,
+    /// Its standard error; none for a single prompt.
+    #[serde(rename = "eval/reward_se", skip_serializing_if = "Option::is_none")]
+    pub standard_error: Option<f64>,
+    /// Whether no measurement of this run had a higher mean.
+    pub best: bool,
 }
 
 /// Means over held-out records.

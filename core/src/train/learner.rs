@@ -213,6 +213,8 @@ impl Learner {
             model: self.engine.model.save(&self.gpu).await?,
             optimizer: save_optimizer(&self.gpu, &self.engine.model, &self.optimizer).await?,
             reference: None,
+            rollouts: None,
+            reference_model: None,
             last,
         })
     }
@@ -234,7 +236,7 @@ impl Learner {
 }
 
 /// What the objective makes of a step's rewards.
-pub(super) fn signals(config: &TrainConfig, data: &StepData<'_>) -> Vec<f32> {
+pub(crate) fn signals(config: &TrainConfig, data: &StepData<'_>) -> Vec<f32> {
     let member = |example: &Example<'_>| Member {
         reward: example.trajectory.reward.unwrap_or(0.0),
         v_star: example.trajectory.v_star,
@@ -245,7 +247,7 @@ pub(super) fn signals(config: &TrainConfig, data: &StepData<'_>) -> Vec<f32> {
 }
 
 /// What the objective reads besides the batch, whose indices are places in `data`.
-pub(super) fn known(batch: &Batch, data: &StepData<'_>, signals: &[f32]) -> Known {
+pub(crate) fn known(batch: &Batch, data: &StepData<'_>, signals: &[f32]) -> Known {
     let mut known = Known::nothing(batch.shape());
     known.ref_logp = batch.gather_rows(|place| data.examples[place].ref_logp);
     if data.examples.iter().all(|example| example.trajectory.logps.is_some()) {

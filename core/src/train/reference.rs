@@ -33,10 +33,7 @@ impl Reference {
 
     /// What `calibrate` subtracts from the V_1 of record `index`.
     pub(crate) fn origin(&self, calibrate: Calibrate, index: usize) -> f32 {
-        match calibrate {
-            Calibrate::VRef => self.v1[index],
-            Calibrate::None => 0.0,
-        }
+        origin(calibrate, self.v1[index])
     }
 
     /// The bytes of `reference.safetensors`, marked with `key`: hashes of the data and of the model.
@@ -82,6 +79,14 @@ impl Reference {
         let logp =
             starts.zip(&ends).map(|(start, &end)| logp[start as usize..end as usize].to_vec()).collect();
         Ok(Some(Reference { logp, v1 }))
+    }
+}
+
+/// What `calibrate` subtracts from V_1 where the reference's is `v1`.
+pub(crate) fn origin(calibrate: Calibrate, v1: f32) -> f32 {
+    match calibrate {
+        Calibrate::VRef => v1,
+        Calibrate::None => 0.0,
     }
 }
 

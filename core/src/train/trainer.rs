@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::checkpoint::{Best, State};
 use super::config::TrainConfig;
-use super::engine::{SCORED, Scored};
+use super::engine::{Kind, SCORED, Scored};
 use super::estimate::Logged;
 use super::evaluate::evaluate;
 use super::event::Event;
@@ -19,7 +19,7 @@ use crate::ops::Names;
 use crate::platform::now;
 
 /// How many completions [`Event::Samples`] shows.
-const SAMPLES: usize = 8;
+pub(crate) const SAMPLES: usize = 8;
 
 /// What a trainer starts from.
 pub struct Start {
@@ -186,7 +186,7 @@ impl Trainer {
             micro_batches.push(members);
             rest = after;
         }
-        let scored = self.learner.engine.score_together(&micro_batches).await?;
+        let scored = self.learner.engine.score_together(Kind::Score, &micro_batches).await?;
         self.scoring.came(micro_batches.len(), now() - began);
         self.scored.extend(scored.into_iter().flatten());
         let (done, total) = (self.scored.len(), self.data.len() + self.eval.len());

@@ -197,7 +197,7 @@ pub(crate) fn check(gpu: &Gpu, objective: Objective, terms: Terms, lengths: &[u3
     if objective.needs(&terms).logps {
         let clipped: Vec<f64> = outcome.clipped.concat();
         let found: Vec<f32> = out.read(gpu).chunks(words).take(count).flat_map(|s| [s[8], s[9]]).collect();
-        close(&what("clipped"), &found, &clipped, within(0.0));
+        assert_eq!(wide(&found), clipped, "{}", what("clipped"));
     }
 
     let padding = &out.read(gpu)[count * words..][..8];

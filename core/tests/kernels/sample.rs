@@ -1,6 +1,7 @@
 use tbrm_core::gpu::Gpu;
 use tbrm_core::gpu::kernels::sample::{SampleNext, SampleParams, Variant};
 use tbrm_core::ops::Variants;
+use tbrm_core::reference::head;
 use tbrm_core::reference::sample::{Filter, distribution, draw, uniform};
 use tbrm_testing::gpu_test;
 
@@ -12,6 +13,8 @@ pub(crate) fn variants(gpu: &Gpu, variant: Variant) -> Variants {
 }
 
 const SEED: u32 = 2024;
+/// Of the policy whose log-probs are written.
+const KAPPA: f64 = 0.75;
 /// No token of any vocabulary here.
 const UNTOUCHED: u32 = 7777;
 
@@ -21,6 +24,8 @@ struct Rows {
     position: Array,
     state: Array,
     out: Array,
+    logp: Array,
+    v1: Array,
     capacity: usize,
 }
 
@@ -33,6 +38,8 @@ impl Rows {
             position: bench.counters(&(100..100 + rows as u32).collect::<Vec<_>>()),
             state: bench.counters(state.as_flattened()),
             out: bench.counters(&vec![UNTOUCHED; rows * capacity]),
+            logp: bench.poisoned(rows * capacity),
+            v1: bench.poisoned(rows),
             capacity,
         }
     }
@@ -48,24 +55,35 @@ impl Rows {
             top_k: filter.top_k.unwrap_or(0) as u32,
             top_p: filter.top_p.unwrap_or(1.0) as f32,
             seed: SEED,
+            kappa: KAPPA as f32,
         };
         let logits = bench.filled(logits);
         // A binding cannot be empty.
         let stop = bench.indices(if stops.is_empty() { &[0] } else { stops });
-        let Rows { tokens, position, state, out, .. } = self;
-        bench.run(SampleNext { p, logits: &logits, stop: &stop, tokens, position, state, out });
+        let Rows { tokens, position, state, out, logp, v1, .. } = self;
+        bench.run(SampleNext { p, logits: &logits, stop: &stop, tokens, position, state, out, logp, v1 });
         bench.go();
     }
 }
 
-/// Tokens drawn for rows of `logits`, each by a stream of its own.
+/// Tokens drawn for rows of `logits`, each by a stream of its own; their log-probs and values are the twin's.
 fn drawn(gpu: &Gpu, variant: Variant, logits: &[f32], vocab: usize, filter: Filter) -> Vec<u32> {
     let count = logits.len() / vocab;
     let state: Vec<[u32; 4]> = (0..count as u32).map(|r| [0, r % 3, 9, r]).collect();
     let mut bench = Bench::new(gpu, variants(gpu, variant));
     let rows = Rows::new(&bench, &state, 9);
     rows.step(&mut bench, logits, filter, &[]);
-    rows.tokens.words(gpu)
+    let tokens = rows.tokens.words(gpu);
+    let (logp, v1) = (rows.logp.read(gpu), rows.v1.read(gpu));
+    for (r, (row, &token)) in logits.chunks(vocab).zip(&tokens).enumerate() {
+        let stats = head::forward(&wide(row), &[token], KAPPA);
+        let near = |got: f32, want: f64| (f64::from(got) - want).abs() <= 2e-5;
+        let (got, want) = (logp[r * 9 + r % 3], stats.chosen[0] - stats.lse[0]);
+        assert!(near(got, want), "{} row {r}: log-prob {got} against {want}", variant.name());
+        let value = v1[r];
+        assert!(r % 3 != 0 || near(value, stats.lse[0]), "{} row {r}: value {value}", variant.name());
+    }
+    tokens
 }
 
 /// Whether the twin could have drawn `token` from `probs` by a uniform within rounding of `u`: a running sum in f32 is

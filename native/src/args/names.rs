@@ -6,8 +6,25 @@ use tbrm_core::run::SETTINGS;
 const OPTIONS: [(&str, &str); 3] =
     [("learning_rate", "--lr"), ("steps", "--steps or --epochs"), ("shuffle", "--no-shuffle")];
 
-/// What a run is given besides its settings.
-const INPUTS: [&str; 3] = ["model", "data", "eval_data"];
+/// What a run is given besides its settings, and the settings of rollouts.
+const INPUTS: [&str; 16] = [
+    "model",
+    "data",
+    "eval_data",
+    "prompts",
+    "eval_prompts",
+    "rollouts",
+    "prompts_per_batch",
+    "steps_per_batch",
+    "replay",
+    "max_new_tokens",
+    "temperature",
+    "top_k",
+    "top_p",
+    "data_share",
+    "value_samples",
+    "eval_samples",
+];
 
 /// Replaces every setting, which the core's messages put between backticks, by its option.
 pub fn with_options(text: &str) -> String {

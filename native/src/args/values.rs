@@ -248,6 +248,11 @@ pub(super) fn not_negative(text: &str) -> Result<f64, String> {
     number(text, |x| x.is_finite() && x >= 0.0, "a number of at least 0")
 }
 
+/// Reads a number in [0, 1).
+pub(super) fn number_below_one(text: &str) -> Result<f64, String> {
+    number(text, |x| (0.0..1.0).contains(&x), "a number from 0 up and below 1")
+}
+
 /// Reads a number in (0, 1].
 pub(super) fn probability(text: &str) -> Result<f64, String> {
     number(text, |x| x > 0.0 && x <= 1.0, "a number above 0 and at most 1")

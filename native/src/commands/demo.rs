@@ -17,11 +17,7 @@ use crate::store::{OpenRun, RunDir};
 use crate::tuning;
 
 pub(super) fn run(args: &DemoArgs, common: &Common) -> Result<Outcome, Failure> {
-    let how = match (args.resume && RunDir::exists(&args.out), args.overwrite) {
-        (true, _) => OpenRun::Resume,
-        (false, true) => OpenRun::Overwrite,
-        (false, false) => OpenRun::New,
-    };
+    let how = OpenRun::of(&args.out, args.resume, args.overwrite);
     let run = RunDir::open(&args.out, how)?;
     let gpu = super::open(common)?;
     let config = DemoConfig::new(common.seed);

@@ -30,7 +30,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> 
     let encoder = model.encoder(None, Truncated::Keep)?;
     let max_new = args.sampling.max_new_tokens.unwrap_or(MAX_NEW_TOKENS);
     let positions = model.config.max_position_embeddings;
-    let problems = problems(&encoder, &file, &records, &*reward, max_new, positions)?;
+    let problems = problems(&encoder, &file, &records, &|record| reward.check(record), max_new, positions)?;
 
     let gpu = super::open(common)?;
     let capacity = capacity(&problems, max_new);
@@ -41,6 +41,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> 
         capacity,
         sampling: sampling(&args.sampling, common),
         stops: model.config.eos_token_id.clone(),
+        logit_scale: 1.0,
     };
     let mut rollout = Rollout::new(&gpu, &weights, config)?;
     let mut progress = Progress::new("eval", total as u64, 0, common.quiet);

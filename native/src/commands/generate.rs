@@ -42,6 +42,7 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Outcome, Failu
         capacity: needed,
         sampling: sampling(&args.sampling, common),
         stops: model.config.eos_token_id.clone(),
+        logit_scale: 1.0,
     };
     let mut rollout = Rollout::new(&gpu, &weights, config)?;
     let mut progress = Progress::new("generate", max_new as u64, 0, common.quiet);

@@ -1,7 +1,7 @@
 //! `tbrm train`: from logs to a model.
 
-mod memory;
-mod options;
+pub(super) mod memory;
+pub(super) mod options;
 
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use pollster::block_on;
 use serde_json::{Value, json};
 use tbrm_core::Gpu;
 use tbrm_core::run::report::duration;
-use tbrm_core::run::{Event, File, Forecast, Inputs, Plan, Point, Run, Setup, Store, Weights};
-use tbrm_core::train::Evaluation;
+use tbrm_core::run::{Event, File, Forecast, Inputs, Options, Plan, Point, Run, Setup, Store, Weights};
+use tbrm_core::train::{Evaluation, Measured};
 
-use crate::args::{Common, TrainArgs};
+use crate::args::{Common, OutputArgs, TrainArgs};
 use crate::exit::{Failure, Outcome};
 use crate::interrupt;
 use crate::model_dir;
@@ -25,12 +25,7 @@ use crate::tuning;
 const PROFILED: u64 = 3;
 
 pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Outcome, Failure> {
-    let resuming = args.resume && RunDir::exists(&args.out);
-    let how = match (resuming, args.overwrite) {
-        (true, _) => OpenRun::Resume,
-        (false, true) => OpenRun::Overwrite,
-        (false, false) => OpenRun::New,
-    };
+    let how = OpenRun::of(&args.out, args.resume, args.overwrite);
     if !args.dry_run {
         RunDir::check(&args.out, how)?;
     }
@@ -54,7 +49,11 @@ pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Outcome, Failure>
 
 fn plan(args: &TrainArgs, common: &Common, gpu: &Gpu) -> Result<Plan, Failure> {
     let model = model_dir::read(&args.model)?;
-    let options = options::options(args, common);
+    let TrainArgs { objective, optimizer, records, output, .. } = args;
+    let options = Options {
+        eval_every: args.eval.eval_every.map(|n| n as u64),
+        ..options::options(objective, optimizer, records, output, common)
+    };
     let read = |files: &[PathBuf]| -> tbrm_core::Result<Vec<File>> {
         files.iter().map(|path| Ok((path.display().to_string(), read_file(path)?))).collect()
     };
@@ -115,21 +114,21 @@ fn start(
         None => Some(tuning::variants(gpu, &setup.config, &model, &setup.data)?),
     };
     let events = args.output.tensorboard.then(|| EventWriter::create(dir.path())).transpose()?;
-    let run = block_on(Run::open(gpu, dir, setup, model, variants, point))?;
+    let run = block_on(Run::open(gpu, dir, setup, model, None, variants, point))?;
     run.notes().iter().for_each(|note| eprintln!("{note}"));
-    train(args, common, run, events)
+    drive(&args.output, common, run, events)
 }
 
 /// Takes event after event until the run ends.
-fn train(
-    args: &TrainArgs,
+pub(super) fn drive(
+    output: &OutputArgs,
     common: &Common,
     mut run: Run<RunDir>,
     mut tensorboard: Option<EventWriter>,
 ) -> Result<Outcome, Failure> {
     interrupt::watch()?;
     let (first, steps) = (run.steps_done(), run.config().steps);
-    if args.output.profile.is_some() {
+    if output.profile.is_some() {
         run.start_profile();
     }
     let mut scoring: Option<Progress> = None;
@@ -141,7 +140,7 @@ fn train(
             run.stop();
         }
         let Some(event) = block_on(run.next())? else { break false };
-        profile(args, &mut run, first)?;
+        profile(output, &mut run, first)?;
         match event {
             Event::Scoring { done, total } => {
                 scoring
@@ -166,7 +165,15 @@ fn train(
                     tensorboard.scalars(&json!(evaluation))?;
                 }
             }
-            Event::Samples { .. } => {}
+            Event::Measured(measured) => {
+                if let Some(progress) = progress.as_ref().filter(|_| !common.quiet) {
+                    progress.say(&on_prompts(&measured));
+                }
+                if let Some(tensorboard) = &mut tensorboard {
+                    tensorboard.scalars(&json!(measured))?;
+                }
+            }
+            Event::Samples { .. } | Event::Rollouts(_) => {}
             Event::Checkpoint { path, .. } => saved = Some(run.store().place(&path)),
             Event::Finished { complete, .. } => break complete,
         }
@@ -187,8 +194,20 @@ fn held_out(evaluation: &Evaluation) -> String {
     format!("held out after step {step}: loss {loss:.4}{auc}{best}")
 }
 
+fn on_prompts(measured: &Measured) -> String {
+    let Measured { step, reward, standard_error, best } = measured;
+    let error = standard_error.map_or_else(String::new, |error| format!(" ± {error:.4}"));
+    let best = if *best { ", the best so far" } else { "" };
+    format!("held out after step {step}: reward {reward:.4}{error}{best}")
+}
+
 /// Says where the model is.
-fn finish(common: &Common, dir: &RunDir, step: u64, metrics: Option<&Value>) -> Result<Outcome, Failure> {
+pub(super) fn finish(
+    common: &Common,
+    dir: &RunDir,
+    step: u64,
+    metrics: Option<&Value>,
+) -> Result<Outcome, Failure> {
     let model = dir.join("model");
     let text = if common.json {
         json!({"run": dir.path(), "model": model, "steps": step, "metrics": metrics}).to_string()
@@ -201,8 +220,8 @@ fn finish(common: &Common, dir: &RunDir, step: u64, metrics: Option<&Value>) -> 
 }
 
 /// Writes what `--profile` measured, once enough steps are.
-fn profile(args: &TrainArgs, run: &mut Run<RunDir>, first: u64) -> Result<(), Failure> {
-    let Some(file) = &args.output.profile else { return Ok(()) };
+fn profile(output: &OutputArgs, run: &mut Run<RunDir>, first: u64) -> Result<(), Failure> {
+    let Some(file) = &output.profile else { return Ok(()) };
     if run.steps_done() < run.config().steps.min(first + PROFILED) {
         return Ok(());
     }

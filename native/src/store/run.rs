@@ -12,7 +12,7 @@ use super::{DirWriter, recover, remove_dir, store_error, write_file};
 /// Says that a directory is a run's; its lock keeps a second process out.
 const MARKER: &str = ".tbrm-run";
 
-/// Files of a run that `--overwrite` removes. Its directories are [`MODELS`] and those in `checkpoints` and
+/// Files of a run that `--overwrite` removes. Its directories are [`FOLDERS`] and those in `checkpoints` and
 /// `completions`.
 const FILES: [&str; 8] = [
     "config.json",
@@ -25,8 +25,8 @@ const FILES: [&str; 8] = [
     "trace.json",
 ];
 
-/// Model directories of a run: the final one, and the one that `demo` starts TBRM from.
-const MODELS: [&str; 2] = ["model", "warm-start"];
+/// Directories that are a run's own: the final model, and of `demo` the model that TBRM starts from and the online stage's run.
+const FOLDERS: [&str; 3] = ["model", "warm-start", "online"];
 
 /// How a run directory that may exist is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,17 @@ pub enum OpenRun {
     Resume,
     /// It may exist; what a run wrote in it goes, anything else stays.
     Overwrite,
+}
+
+impl OpenRun {
+    /// What the options `--resume` and `--overwrite` ask for: where there is no run to resume, one begins.
+    pub fn of(out: &Path, resume: bool, overwrite: bool) -> OpenRun {
+        match (resume && RunDir::exists(out), overwrite) {
+            (true, _) => OpenRun::Resume,
+            (false, true) => OpenRun::Overwrite,
+            (false, false) => OpenRun::New,
+        }
+    }
 }
 
 /// A run directory that this process alone writes, until the value is dropped.
@@ -124,7 +135,7 @@ impl RunDir {
 
     /// Mends what a killed process left half-done.
     fn recover_all(&self) -> Result<()> {
-        MODELS.iter().try_for_each(|name| recover(&self.path.join(name)))?;
+        FOLDERS.iter().try_for_each(|name| recover(&self.path.join(name)))?;
         for path in list(&self.path.join("checkpoints"))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             // `.step_000100.partial` and its like stand for `step_000100`.
@@ -144,7 +155,7 @@ impl RunDir {
             let left_by_a_kill = name.starts_with('.') && name.ends_with(".partial");
             if FILES.contains(&&*name) || name.starts_with("events.out.tfevents.") || left_by_a_kill {
                 remove_file(&path)?;
-            } else if MODELS.contains(&&*name) {
+            } else if FOLDERS.contains(&&*name) {
                 remove_dir(&path)?;
             }
         }
@@ -311,7 +322,7 @@ mod tests {
             fs::write(run.join(name), "ours").unwrap();
         }
         fs::write(run.join(".config.json.partial"), "ours").unwrap();
-        for name in MODELS {
+        for name in FOLDERS {
             fs::create_dir_all(run.join(name)).unwrap();
         }
         fs::create_dir_all(run.join("completions")).unwrap();

@@ -15,6 +15,7 @@ fn the_story_leaves_a_run_and_a_table_behind() {
     let lines: Vec<&str> = stdout.lines().collect();
     assert!(lines[0].contains("held-out accuracy") && lines[1].contains("warm start"), "{stdout}");
     assert!(lines[2].contains("TBRM") && lines[2].contains('±'), "{stdout}");
+    assert!(lines[3].contains("online") && lines[3].contains('±'), "{stdout}");
 
     let steps: Vec<Value> =
         place.lines("run/metrics.jsonl").iter().map(|line| line["step"].clone()).collect();
@@ -35,6 +36,12 @@ fn the_story_leaves_a_run_and_a_table_behind() {
     );
     let report = String::from_utf8(place.read("run/report.html")).expect("UTF-8");
     assert!(report.contains("held-out problems") && report.contains("warm start"));
+    assert!(report.contains("TBRM online"), "the report tells of all stages");
+    // The last stage is a run of its own.
+    for line in place.lines("run/online/metrics.jsonl") {
+        assert!(line["kl_sampled"].is_number() && line["rewards/exact/mean"].is_number(), "{line}");
+        assert_eq!(line["eval/reward"].is_number(), line["step"].as_u64().unwrap() % 2 == 0, "{line}");
+    }
     let config: Value = serde_json::from_slice(&place.read("run/config.json")).expect("JSON");
     assert_eq!((&config["demo"]["seed"], &config["objective"]), (&json!(3), &json!("tbrm")));
     // What the story ends with, and what it went through, are models like any other, and the logs records.
@@ -54,7 +61,7 @@ fn json_is_one_object_and_the_seed_decides_it() {
     for result in &mut told {
         let stages = result["stages"].as_array_mut().expect("a list");
         let names: Vec<&Value> = stages.iter().map(|stage| &stage["name"]).collect();
-        assert_eq!(names, ["warm start", "tbrm"]);
+        assert_eq!(names, ["warm start", "tbrm", "online"]);
         for stage in stages {
             assert!(stage["accuracy"].is_number() && stage["stderr"].is_number(), "{stage}");
             assert!(stage["seconds"].take().as_f64().is_some_and(|s| s > 0.0), "{stage}");
@@ -118,22 +125,26 @@ fn interrupted(place: &Place, sign: &str) -> String {
 fn an_interrupted_story_says_how_to_go_on_and_ends_the_same() {
     let place = Place::new();
     place.done("demo --short --out whole");
-    let want = (untimed(&place, "whole"), place.read("whole/model/model.safetensors"));
-    // In the warm start, and in TBRM.
-    for sign in ["config.json", "metrics.jsonl"] {
+    let want = (untimed(&place, "whole"), place.read("whole/online/model/model.safetensors"));
+    // In the warm start, in TBRM, and online.
+    for sign in ["config.json", "metrics.jsonl", "online/metrics.jsonl"] {
         let stderr = interrupted(&place, sign);
         let last = stderr.lines().last().expect("a line");
         assert!(last.contains("saved in run") && last.ends_with("demo --short --out run --resume"), "{last}");
 
         let stdout = place.done("demo --short --out run --resume");
         assert!(stdout.contains("warm start") && stdout.contains("TBRM"), "{stdout}");
-        assert_eq!((untimed(&place, "run"), place.read("run/model/model.safetensors")), want, "{sign}");
+        assert_eq!(
+            (untimed(&place, "run"), place.read("run/online/model/model.safetensors")),
+            want,
+            "{sign}"
+        );
         assert_eq!(place.lines("run/logs.jsonl"), place.lines("whole/logs.jsonl"));
     }
     // A story that was told is only told again.
     let before = place.read("run/metrics.jsonl");
     let stages = place.json("demo --short --out run --resume")["stages"].clone();
-    assert_eq!(stages.as_array().map(Vec::len), Some(2));
+    assert_eq!(stages.as_array().map(Vec::len), Some(3));
     assert_eq!(place.read("run/metrics.jsonl"), before);
     let said = place.refused(1, "demo --short --out run --resume --seed 4");
     assert_eq!(said, "--seed is 0 in the run to resume, and 4 now");

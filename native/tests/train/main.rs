@@ -2,5 +2,6 @@
 
 mod faults;
 mod interruption;
+mod online;
 mod runs;
 mod setup;

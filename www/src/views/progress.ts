@@ -12,6 +12,7 @@ import { styleControls } from "./style";
 const STAGES: Record<string, string> = {
   "warm-start": "Warm start: imitate all",
   tbrm: "TBRM: learn from rewards",
+  online: "TBRM online: from its own answers",
 };
 
 export function progressView(app: App, onagain: () => void): { root: HTMLElement } {

@@ -3,7 +3,7 @@
 use tbrm_core::Gpu;
 
 /// Bytes that a run on `gpu` may take, where it is known: a software adapter's memory is the system's.
-pub(super) fn available(gpu: &Gpu) -> Option<u64> {
+pub(in crate::commands) fn available(gpu: &Gpu) -> Option<u64> {
     if !gpu.caps().software {
         return None;
     }

@@ -2,11 +2,16 @@
 
 use tbrm_core::run::Options;
 
-use crate::args::{Common, TrainArgs};
+use crate::args::{Common, ObjectiveArgs, OptimizerArgs, OutputArgs, RecordArgs};
 
 /// What the command line asks for; `None` for what fits the data.
-pub(super) fn options(args: &TrainArgs, common: &Common) -> Options {
-    let (objective, optimizer) = (&args.objective, &args.optimizer);
+pub(in crate::commands) fn options(
+    objective: &ObjectiveArgs,
+    optimizer: &OptimizerArgs,
+    records: &RecordArgs,
+    output: &OutputArgs,
+    common: &Common,
+) -> Options {
     let count = |n: Option<usize>| n.map(|n| n as u64);
     Options {
         objective: Some(objective.objective.into()),
@@ -33,11 +38,11 @@ pub(super) fn options(args: &TrainArgs, common: &Common) -> Options {
         calibrate: Some(objective.calibrate.into()),
         reference_reset: count(objective.reference_reset),
         micro_batch_tokens: optimizer.micro_batch_tokens,
-        checkpoint_every: count(args.output.checkpoint_every),
-        eval_every: count(args.eval.eval_every),
-        max_length: args.records.max_length,
+        checkpoint_every: count(output.checkpoint_every),
+        max_length: records.max_length,
         truncated: Some(objective.truncated.into()),
-        skip_invalid: Some(args.records.skip_invalid),
-        keep: Some(args.output.keep),
+        skip_invalid: Some(records.skip_invalid),
+        keep: Some(output.keep),
+        ..Options::default()
     }
 }

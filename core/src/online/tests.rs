@@ -1,0 +1,249 @@
+//! Whole online runs on the device. A missing adapter fails them.
+
+use tbrm_testing::{block_on, gpu_test};
+
+use super::trainer::{Online, OnlineStart};
+use super::*;
+use crate::data::Needs;
+use crate::data::tokenizer::Tokenizer;
+use crate::data::trajectory::{Trajectory, Truncated};
+use crate::error::Result;
+use crate::gpu::{Gpu, GpuOptions};
+use crate::model::{Model, ModelConfig};
+use crate::objective::{LossType, Objective, Terms};
+use crate::reward::Reward;
+use crate::train::{Calibrate, Checkpoint, Event, Measured, Metrics, Reference, Rollouts, TrainConfig};
+
+fn gpu() -> Gpu {
+    block_on(Gpu::open(&GpuOptions::default())).expect("these tests need an adapter")
+}
+
+/// 1 for a completion whose first byte is a lower-case letter: a tenth of what a fresh model writes.
+struct Lower;
+
+impl Reward for Lower {
+    fn name(&self) -> &str {
+        "lower"
+    }
+
+    fn check(&self, _: &Record) -> Result<()> {
+        Ok(())
+    }
+
+    fn score(&self, _: &Record, completion: &str) -> Result<f64> {
+        Ok(f64::from(u8::from(completion.starts_with(|c: char| c.is_ascii_lowercase()))))
+    }
+}
+
+fn model_config(tokenizer: &Tokenizer) -> ModelConfig {
+    let mut config = ModelConfig::preset("nano").unwrap();
+    (config.hidden_size, config.intermediate_size, config.num_hidden_layers) = (16, 32, 1);
+    (config.num_attention_heads, config.num_key_value_heads, config.head_dim) = (2, 1, 8);
+    let mut config = config.fitted(tokenizer, None).unwrap();
+    config.max_position_embeddings = 16;
+    config
+}
+
+fn asked(range: std::ops::Range<usize>, tokenizer: &Tokenizer, config: &ModelConfig) -> Vec<Question> {
+    let encoder = Encoder::new(tokenizer, None, config, None, Truncated::Keep).unwrap();
+    let line = |i: usize| format!(r#"{{"prompt": "{i}?"}}"#);
+    let records = range.map(|i| Record::parse(i + 1, &line(i), Needs::Prompt).unwrap()).collect();
+    questions(&encoder, "prompts.jsonl", records, &rewards(), 4, 16).unwrap()
+}
+
+fn rewards() -> Rewards {
+    Rewards::new(vec![(Box::new(Lower), 1.0)])
+}
+
+fn start(gpu: &Gpu) -> OnlineStart {
+    let tokenizer = Tokenizer::bytes().unwrap();
+    let config = model_config(&tokenizer);
+    OnlineStart {
+        model: Model::fresh(gpu, &config, 16, 5).unwrap(),
+        reference: None,
+        rewards: rewards(),
+        questions: asked(0..8, &tokenizer, &config),
+        eval: asked(20..24, &tokenizer, &config),
+        tokenizer,
+        data: Vec::new(),
+        logged_reference: None,
+        key: "key".to_owned(),
+        variants: None,
+        resume: None,
+    }
+}
+
+fn online() -> OnlineConfig {
+    OnlineConfig { prompts_per_batch: 8, max_new_tokens: 4, eval_samples: 8, ..OnlineConfig::default() }
+}
+
+fn train() -> TrainConfig {
+    TrainConfig { batch: 8, micro_batch_tokens: 80, checkpoint_every: 0, seed: 3, ..TrainConfig::default() }
+}
+
+#[derive(Default)]
+struct Told {
+    metrics: Vec<Metrics>,
+    checkpoints: Vec<Checkpoint>,
+    measured: Vec<Measured>,
+    rollouts: Vec<Rollouts>,
+    reference: Vec<u8>,
+}
+
+/// Runs to the end, or asks to stop after `stop_after` steps' metrics.
+fn run(online: &mut Online, stop_after: Option<usize>) -> Told {
+    let mut told = Told::default();
+    while let Some(event) = block_on(online.next()).unwrap_or_else(|e| panic!("{e}")) {
+        match event {
+            Event::Step(metrics) => told.metrics.push(metrics),
+            Event::Checkpoint(checkpoint) => told.checkpoints.push(*checkpoint),
+            Event::Measured(measured) => told.measured.push(measured),
+            Event::Rollouts(rollouts) => told.rollouts.push(rollouts),
+            Event::Reference(bytes) => told.reference = bytes,
+            _ => {}
+        }
+        if Some(told.metrics.len()) == stop_after {
+            online.stop();
+        }
+    }
+    told
+}
+
+gpu_test!(the_model_learns_from_its_own_completions);
+fn the_model_learns_from_its_own_completions() {
+    let gpu = gpu();
+    let config = OnlineConfig { rollouts: 4, ..online() };
+    let train = TrainConfig {
+        beta: 0.1,
+        calibrate: Calibrate::VRef,
+        learning_rate: 1e-2,
+        batch: 32,
+        steps: 120,
+        eval_every: 60,
+        ..train()
+    };
+    let told = run(&mut Online::new(&gpu, &train, &config, start(&gpu)).unwrap(), None);
+    assert_eq!((told.metrics.len(), told.rollouts.len(), told.measured.len()), (120, 120, 2));
+    let reward = |metrics: &Metrics| metrics.more["rewards/lower/mean"];
+    let (before, after) = (reward(&told.metrics[0]), told.measured[1].reward);
+    // A fresh model writes a letter one time in ten; 32 held-out completions, of which a policy at the optimum of
+    // this beta misses one in 400.
+    assert!(before < 0.4 && after > 0.8, "{before}, then {after}");
+    let first = &told.metrics[0];
+    // Before the first update the model is the reference.
+    assert!(first.more["kl_sampled"].abs() < 1e-3 && first.kl.unwrap().abs() < 1e-3, "{first:?}");
+    assert!(told.metrics[119].more["kl_sampled"] > 0.5, "{:?}", told.metrics[119]);
+    assert_eq!(first.reward, Some(reward(first)));
+    assert_eq!(told.rollouts[0].completions, 32);
+}
+
+/// Rollouts kept for another round, two steps on each, a reference that moves, logs mixed in.
+fn intricate(gpu: &Gpu) -> (TrainConfig, OnlineConfig, OnlineStart) {
+    let train = TrainConfig {
+        objective: Objective::Rloo,
+        terms: Terms::published(Objective::Rloo, LossType::Grpo),
+        learning_rate: 3e-3,
+        batch: 8,
+        steps: 7,
+        checkpoint_every: 3,
+        reference_reset: 4,
+        eval_every: 5,
+        ..train()
+    };
+    let config = OnlineConfig {
+        rollouts: 2,
+        prompts_per_batch: 3,
+        steps_per_batch: 2,
+        replay: 1,
+        data_share: 0.5,
+        eval_samples: 2,
+        truncated: Truncated::Mask,
+        ..online()
+    };
+    let logged = |i: u32| Trajectory {
+        line: i as usize + 1,
+        reward: Some(f64::from(i % 2)),
+        group: Some((i / 2).to_string()),
+        ..Trajectory::new(2, vec![65 + i, 63, 97, 98 + i, 256])
+    };
+    let start = OnlineStart { data: (0..6).map(logged).collect(), ..start(gpu) };
+    (train, config, start)
+}
+
+fn untimed(metrics: &[Metrics]) -> Vec<Metrics> {
+    metrics.iter().map(|m| Metrics { step_time: 0.0, tokens_per_s: 0.0, ..m.clone() }).collect()
+}
+
+gpu_test!(a_resumed_run_equals_the_uninterrupted_one);
+fn a_resumed_run_equals_the_uninterrupted_one() {
+    let gpu = gpu();
+    let (train, config, begin) = intricate(&gpu);
+    let whole = run(&mut Online::new(&gpu, &train, &config, begin).unwrap(), None);
+    assert_eq!(whole.metrics.len(), 7);
+    for stop_after in [1, 2, 5] {
+        let mut first = Online::new(&gpu, &train, &config, intricate(&gpu).2).unwrap();
+        let before = run(&mut first, Some(stop_after));
+        let checkpoint = before.checkpoints.last().unwrap();
+        let (_, _, begin) = intricate(&gpu);
+        let load = |bytes: &[u8]| {
+            Model::load(&gpu, &begin.model.config, 16, &[("model.safetensors", bytes)], None).unwrap()
+        };
+        let reference = checkpoint.reference.as_ref().unwrap_or(&before.reference);
+        let resumed = OnlineStart {
+            model: load(&checkpoint.model),
+            reference: Some(load(checkpoint.reference_model.as_ref().expect("it moves"))),
+            logged_reference: Reference::from_bytes(reference, "key").unwrap(),
+            resume: Some((
+                checkpoint.state.clone(),
+                checkpoint.optimizer.clone(),
+                checkpoint.rollouts.clone().expect("an online run's"),
+            )),
+            ..intricate(&gpu).2
+        };
+        let after = run(&mut Online::new(&gpu, &train, &config, resumed).unwrap(), None);
+        let metrics: Vec<Metrics> = before.metrics.iter().chain(&after.metrics).cloned().collect();
+        assert_eq!(untimed(&metrics), untimed(&whole.metrics), "stopped after {stop_after}");
+        let (a, b) = (after.checkpoints.last().unwrap(), whole.checkpoints.last().unwrap());
+        assert!(a.model == b.model && a.optimizer == b.optimizer, "stopped after {stop_after}: other bits");
+        assert_eq!(a.rollouts, b.rollouts);
+    }
+}
+
+gpu_test!(every_objective_that_rollouts_can_feed_runs);
+fn every_objective_that_rollouts_can_feed_runs() {
+    let gpu = gpu();
+    for objective in Objective::ALL.into_iter().filter(|&o| o != Objective::Dpo) {
+        let rollouts = if objective == Objective::A2po { 1 } else { 2 };
+        let config = OnlineConfig { rollouts, prompts_per_batch: 4, value_samples: 3, ..online() };
+        let terms = Terms::published(objective, LossType::Grpo);
+        let train = TrainConfig { objective, terms, beta: objective.beta(), steps: 3, ..train() };
+        let told = run(&mut Online::new(&gpu, &train, &config, start(&gpu)).unwrap(), None);
+        assert_eq!(told.metrics.len(), 3, "{objective:?}");
+        let reference = train.needs().reference;
+        assert_eq!(told.metrics[0].more.contains_key("kl_sampled"), reference, "{objective:?}");
+        if objective == Objective::Grpo {
+            // On the first step the policy is the one that wrote them.
+            assert_eq!(told.metrics[0].more["clip_ratio/region_mean"], 0.0);
+        }
+    }
+}
+
+gpu_test!(what_rollouts_cannot_feed_is_refused_at_once);
+fn what_rollouts_cannot_feed_is_refused_at_once() {
+    let gpu = gpu();
+    let refused = |objective, config: OnlineConfig| {
+        let train = TrainConfig { objective, ..train() };
+        Online::new(&gpu, &train, &config, start(&gpu)).err().expect("refused").what
+    };
+    assert_eq!(
+        refused(Objective::Grpo, online()),
+        "`rollouts` is 1, and grpo compares several rollouts of one prompt"
+    );
+    assert!(refused(Objective::Dpo, online()).contains("trained on pairs"));
+    let many = OnlineConfig { rollouts: 9, ..online() };
+    assert!(refused(Objective::Rloo, many).starts_with("`rollouts` is 9, above"));
+    assert_eq!(
+        refused(Objective::Tbrm, OnlineConfig { replay: 0, steps_per_batch: 0, ..online() }),
+        "`steps_per_batch` is 0"
+    );
+}
