@@ -25,10 +25,12 @@ export function insideView(app: App): View {
   const runs = select([], "");
   const first = select([], "");
   const second = select([], "");
-  const empty = h("p", {
-    class: "muted",
-    text: "No run has samples yet. Train the demo: it looks at held-out completions as it goes.",
-  });
+  const empty = h(
+    "p",
+    { class: "notice" },
+    h("span", { text: "This needs a run with samples: the demo looks at held-out completions as it goes." }),
+    h("a", { href: "#train", class: "button", text: "Train the demo first" }),
+  );
   const readout = h("p", {
     class: "readout-line",
     "aria-live": "polite",
@@ -86,17 +88,12 @@ export function insideView(app: App): View {
     h("h3", { text: "Logged completions" }),
     list,
   );
+  const choices = [label("run", runs), label("before: step", first), label("after: step", second)];
   const root = h(
     "section",
     { "aria-label": "Look inside" },
     h("h1", { text: "Look inside" }),
-    h(
-      "div",
-      { class: "toolbar left" },
-      label("run", runs),
-      label("before: step", first),
-      label("after: step", second),
-    ),
+    h("div", { class: "toolbar left" }, ...choices),
     empty,
     body,
   );
@@ -140,6 +137,9 @@ export function insideView(app: App): View {
       control.replaceChildren(...steps.map((value) => h("option", { value, text: value })));
     first.value = steps.includes(one) ? one : (steps[0] ?? "");
     second.value = steps.includes(two) && !followed ? two : (steps.at(-1) ?? "");
+    choices.forEach((choice, i) => {
+      choice.hidden = i === 0 ? runs.options.length === 0 : steps.length === 0;
+    });
     empty.hidden = steps.length > 0;
     body.hidden = steps.length === 0;
   }
