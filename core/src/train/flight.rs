@@ -44,7 +44,8 @@ pub(crate) type Landed = (Landing, Vec<TrajectoryStats>, f64);
 
 /// Steps on their way, the oldest first.
 pub(crate) struct Flight {
-    ring: Ring,
+    bytes: u64,         // of one step's statistics
+    ring: Option<Ring>, // made at the first step: a rehearsal has none
     /// The staging buffer of the step that is being submitted.
     current: Option<wgpu::Buffer>,
     under_way: VecDeque<(Landing, Mapped)>,
@@ -53,10 +54,17 @@ pub(crate) struct Flight {
 
 impl Flight {
     /// For steps of up to `batch` trajectories.
-    pub(crate) fn new(gpu: &Gpu, batch: usize) -> Result<Flight> {
+    pub(crate) fn new(batch: usize) -> Flight {
         let bytes = 4 * (batch * stats_width() + 1) as u64;
-        let ring = Ring::new(gpu, "metrics", DEPTH + 1, bytes)?;
-        Ok(Flight { ring, current: None, under_way: VecDeque::new(), last: now() })
+        Flight { bytes, ring: None, current: None, under_way: VecDeque::new(), last: now() }
+    }
+
+    fn turn(&mut self, gpu: &Gpu) -> Result<wgpu::Buffer> {
+        let ring = match self.ring.take() {
+            Some(ring) => ring,
+            None => Ring::new(gpu, "metrics", DEPTH + 1, self.bytes)?,
+        };
+        Ok(self.ring.insert(ring).turn())
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -72,7 +80,11 @@ impl Flight {
         trained: impl Iterator<Item = &'a Trajectory>,
         sizes: &[usize],
     ) -> Result<()> {
-        let staging = self.current.get_or_insert_with(|| self.ring.turn());
+        let staging = match self.current.take() {
+            Some(staging) => staging,
+            None => self.turn(gpu)?,
+        };
+        let staging = &*self.current.insert(staging);
         let width = stats_width();
         let offset = 4 * (landing.members.len() * width) as u64;
         let mut encoder = gpu.encoder("stats");
@@ -92,7 +104,10 @@ impl Flight {
 
     /// The step is submitted: its statistics and the gradient's norm will come back.
     pub(crate) fn depart(&mut self, gpu: &Gpu, norm: &View, landing: Landing) -> Result<()> {
-        let staging = self.current.take().unwrap_or_else(|| self.ring.turn());
+        let staging = match self.current.take() {
+            Some(staging) => staging,
+            None => self.turn(gpu)?,
+        };
         let offset = 4 * (landing.members.len() * stats_width()) as u64;
         let mut encoder = gpu.encoder("stats");
         norm.slice(0, 1).encode_copy(&mut encoder, &staging, offset);
