@@ -48,7 +48,8 @@ pub(crate) type Landed = (Landing, Vec<TrajectoryStats>, f64);
 
 /// Steps on their way, the oldest first.
 pub(crate) struct Flight {
-    ring: Ring,
+    bytes: u64,         // of the steps that come back together
+    ring: Option<Ring>, // made at the first step: a rehearsal has none
     together: Together,
     /// The staging buffer of the steps that are being submitted, and how much of it is filled, in bytes.
     current: Option<(Buffer, u64)>,
@@ -60,12 +61,11 @@ pub(crate) struct Flight {
 
 impl Flight {
     /// For steps of up to `batch` trajectories.
-    pub(crate) fn new(gpu: &Gpu, batch: usize) -> Result<Flight> {
+    pub(crate) fn new(gpu: &Gpu, batch: usize) -> Flight {
         let together = Together::new(gpu, MOST);
         let bytes = 4 * (batch * stats_width() + 1) as u64 * together.most() as u64;
-        let ring = Ring::new(gpu, "metrics", DEPTH + 1, bytes)?;
-        let under_way = VecDeque::new();
-        Ok(Flight { ring, together, current: None, boarded: Vec::new(), under_way, last: now() })
+        let (current, boarded, under_way) = (None, Vec::new(), VecDeque::new());
+        Flight { bytes, ring: None, together, current, boarded, under_way, last: now() }
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -95,11 +95,23 @@ impl Flight {
         Ok(())
     }
 
+    fn turn(&mut self, gpu: &Gpu) -> Result<Buffer> {
+        let ring = match self.ring.take() {
+            Some(ring) => ring,
+            None => Ring::new(gpu, "metrics", DEPTH + 1, self.bytes)?,
+        };
+        Ok(self.ring.insert(ring).turn())
+    }
+
     fn copy(&mut self, gpu: &Gpu, view: &View) -> Result<()> {
-        let (staging, filled) = self.current.get_or_insert_with(|| (self.ring.turn(), 0));
+        let (staging, mut filled) = match self.current.take() {
+            Some(current) => current,
+            None => (self.turn(gpu)?, 0),
+        };
         let mut encoder = gpu.encoder("stats");
-        view.encode_copy(&mut encoder, staging, *filled);
-        *filled += view.bytes();
+        view.encode_copy(&mut encoder, &staging, filled);
+        filled += view.bytes();
+        self.current = Some((staging, filled));
         gpu.submit(encoder)
     }
 

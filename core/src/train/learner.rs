@@ -77,7 +77,7 @@ impl Learner {
             optimizer,
             objective_step: gpu.uniform("objective.step", size_of::<ObjectiveStep>() / 4)?,
             num_tokens: 0,
-            flight: Flight::new(gpu, config.batch)?,
+            flight: Flight::new(gpu, config.batch),
             profile: None,
         };
         if let Some((state, optimizer)) = resume {
