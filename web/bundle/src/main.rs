@@ -158,6 +158,7 @@ fn publish(made: &Path, out: &Path) -> Result<usize, Failure> {
         let (from, to) = (made.join(file), out.join(file));
         fs::copy(&from, &to).map_err(|error| Failure::file(&to, &error))?;
     }
+    publish_snippets(&made.join("snippets"), &out.join("snippets"))?;
     let path: PathBuf = out.join("tbrm_bg.wasm");
     let wasm = fs::read(&path).map_err(|error| Failure::file(&path, &error))?;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
@@ -165,4 +166,25 @@ fn publish(made: &Path, out: &Path) -> Result<usize, Failure> {
         gzip.write_all(&wasm).and_then(|()| gzip.finish()).map_err(|error| Failure::file(&path, &error))?;
     println!("{OUT}/tbrm_bg.wasm: {} bytes, {} gzipped (limit {LIMIT})", wasm.len(), zipped.len());
     Ok(zipped.len())
+}
+
+/// Copies the JavaScript that crates bring along and the bindings import: a folder a crate, named by a hash, so that
+/// those of an earlier build must go.
+fn publish_snippets(made: &Path, out: &Path) -> Result<(), Failure> {
+    if out.exists() {
+        fs::remove_dir_all(out).map_err(|error| Failure::file(out, &error))?;
+    }
+    let entries = |folder: &Path| {
+        let read = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        read.map_err(|error| Failure::file(folder, &error))
+    };
+    for snippets in entries(made)? {
+        let to = out.join(snippets.file_name());
+        fs::create_dir_all(&to).map_err(|error| Failure::file(&to, &error))?;
+        for file in entries(&snippets.path())? {
+            let to = to.join(file.file_name());
+            fs::copy(file.path(), &to).map_err(|error| Failure::file(&to, &error))?;
+        }
+    }
+    Ok(())
 }
