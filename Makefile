@@ -3,6 +3,7 @@
 #   make web      build the page and serve it on this machine (PORT=8000)
 #   make test     everything that CI runs
 #   make cases    the kernels' tests in Chromium and Firefox
+#   make long-stories    the page in both browsers, from the demo to its end to parity with the command
 #   make bench    tokens/s and memory of an optimizer step
 
 SHELL := bash
@@ -20,7 +21,7 @@ RUN ?= runs/demo
 PRESETS ?= nano tiny
 PORT ?= 8000
 
-.PHONY: demo web test bench setup setup-web setup-browsers page fmt clippy doc unit targets page-check stories cases
+.PHONY: demo web test bench setup setup-web setup-browsers page fmt clippy doc unit targets page-check stories long-stories cases
 
 demo: setup
 	cargo run --release --locked -p tbrm -- demo --out $(RUN) --overwrite
@@ -78,10 +79,14 @@ page-check: targets
 	@cd www && npm run --silent check && npm run --silent test
 
 stories: page-check setup-browsers
-	@printf '\n== the page in Chromium and Firefox\n'
-	@# For the run that is compared with the page's; with the features of the tests, which have compiled it already.
-	@cargo build --quiet --locked --workspace --exclude tbrm-bundle --bins
+	@printf '\n== the page in Chromium\n'
 	@cd www && npm run --silent stories
+
+# The stories that take long on a processor: the demo to its end, runs, frozen pages, parity with the command, Firefox.
+long-stories: page setup-browsers
+	@# For the run that is compared with the page's; with the features of the tests, which have compiled it already.
+	cargo build --quiet --locked --workspace --exclude tbrm-bundle --bins
+	cd www && npm run --silent stories:long
 
 # The core's own tests of the GPU, compiled to wasm, in both browsers.
 cases: setup-browsers
