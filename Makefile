@@ -3,7 +3,7 @@
 #   make web      build the page and serve it on this machine (PORT=8000)
 #   make test     everything that CI runs
 #   make cases    the kernels' tests in Chromium and Firefox
-#   make long-stories    the page in both browsers, from the demo to its end to parity with the command
+#   make long-stories  the page in both browsers, from the demo to its end to parity with the command
 #   make bench    tokens/s and memory of an optimizer step
 
 SHELL := bash

@@ -36,7 +36,13 @@ pub(crate) fn has_subgroups(device: &wgpu::Device) -> bool {
 
 /// The kernel's text for a browser, which insists on a line that naga refuses.
 pub(crate) fn source(desc: &KernelDesc) -> Cow<'static, str> {
-    if desc.subgroups { format!("enable subgroups;\n{}", desc.source).into() } else { desc.source.into() }
+    if desc.subgroups {
+        // A workgroup is one subgroup here, and its branches depend on what all of its lanes have read alike: a browser cannot
+        // prove that, and would refuse the kernel.
+        format!("enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n{}", desc.source).into()
+    } else {
+        desc.source.into()
+    }
 }
 
 /// Where adapters are looked for.

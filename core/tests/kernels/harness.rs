@@ -42,8 +42,9 @@ pub(crate) fn able<K: Kernel>(gpu: &Gpu, all: &[K::Variant]) -> Vec<K::Variant> 
     let caps = gpu.caps();
     let can = |variant: &K::Variant| {
         let desc = K::desc(*variant);
-        // Subgroup kernels broadcast within their workgroup, which must then be one subgroup.
-        let subgroups = caps.subgroups && caps.subgroup_size >= desc.workgroup[0];
+        // Subgroup kernels broadcast within their workgroup, which must then be one subgroup, as the table sees to: in half of
+        // lavapipe's 8 lanes the kernels for quads give other numbers.
+        let subgroups = caps.subgroups && caps.subgroup_size == desc.workgroup[0];
         let can = (!desc.subgroups || subgroups) && (!desc.f16 || caps.f16);
         if !can {
             leave_out(desc, "the device cannot run it");
