@@ -82,7 +82,7 @@ stories: page-check setup-browsers
 	@printf '\n== the page in Chromium\n'
 	@cd www && npm run --silent stories
 
-# The stories that take long on a processor: the demo to its end, runs, frozen pages, parity with the command, Firefox.
+# The stories that take long on a processor: the demo to its end, runs, lost devices and frozen pages, parity with the command, Firefox.
 long-stories: page setup-browsers
 	@# For the run that is compared with the page's; with the features of the tests, which have compiled it already.
 	cargo build --quiet --locked --workspace --exclude tbrm-bundle --bins
