@@ -1,6 +1,8 @@
 //! Group-relative policy optimization (Shao et al., "DeepSeekMath", arXiv 2402.03300). Per token
 //!
-//!     -min(r A, clip(r, 1 - clip, 1 + clip_high) A) + kl_coefficient * k3
+//! ```text
+//! -min(r A, clip(r, 1 - clip, 1 + clip_high) A) + kl_coefficient * k3
+//! ```
 //!
 //! r = exp(logp - old_logp), old_logp of the policy that wrote the completion; k3 =
 //! exp(ref_logp - logp) - (ref_logp - logp) - 1; A = (R - mean) / (deviation + 1e-4) over the group, with the sample's deviation, as in TRL. `loss_type` says how the

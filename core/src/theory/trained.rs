@@ -96,8 +96,9 @@ pub(super) async fn horizon(gpu: &Gpu, seed: u64, stage: &mut Stage<'_>) -> Resu
     })
 }
 
-/// The token-level ablation has the same optimum, and is slower to get there: a value has to travel through every V_h. That it
-/// collapses, as P reports of large models, does not show on a tree that the data covers.
+/// The token-level ablation has the same optimum, and should not get there: a value has to travel through every V_h. The factor
+/// was written down before the first run, which gave 4.6: the collapse that P reports of large models does not show on a tree
+/// that the data covers, and the check says so.
 pub(super) async fn token_level(gpu: &Gpu, seed: u64, stage: &mut Stage<'_>) -> Result<Check> {
     const HORIZON: usize = 7;
     const BETA: f64 = 0.1;
@@ -125,14 +126,14 @@ pub(super) async fn token_level(gpu: &Gpu, seed: u64, stage: &mut Stage<'_>) -> 
     }
     Ok(Check {
         name: "token",
-        claim: "one residual a token ends further from the optimum than one a trajectory, from the same data in as many steps",
+        claim: "one residual a token ends at least ten times as far from the optimum as one a trajectory, from the same data in as many steps",
         found: format!(
             "gap {:.2e} by TBRM, {:.2e} by token-level residuals: {:.1} times as large",
             ends[0],
             ends[1],
             ends[1] / ends[0]
         ),
-        passed: ends[0] < ends[1],
+        passed: 10.0 * ends[0] < ends[1],
         series,
     })
 }
