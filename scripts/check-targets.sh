@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-printf '\n== cargo check: wasm32-unknown-unknown (tbrm-core, tbrm-web)\n'
-cargo check --quiet --locked --target wasm32-unknown-unknown -p tbrm-core -p tbrm-web
+printf '\n== cargo check: wasm32-unknown-unknown (tbrm-core, tbrm-web, tbrm-web-template)\n'
+cargo check --quiet --locked --target wasm32-unknown-unknown -p tbrm-core -p tbrm-web -p tbrm-web-template
 
 for target in x86_64-pc-windows-msvc aarch64-apple-darwin; do
     printf '\n== cargo check: %s\n' "$target"

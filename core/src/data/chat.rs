@@ -1,14 +1,10 @@
 //! Conversations as text: a model's chat template, rendered as transformers renders it.
 
-use std::sync::Arc;
-
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Rest, Serde, Value, ValueKind, from_args};
-use minijinja::{Environment, ErrorKind as JinjaKind, State, context};
-use serde::Serialize;
+use serde_json::json;
 
 use super::record::Message;
 use super::tokenizer::TokenizerConfig;
+use crate::platform::Template;
 use crate::{Error, ErrorKind, Result};
 
 /// A chat template with the special tokens that it may write.
@@ -19,7 +15,7 @@ use crate::{Error, ErrorKind, Result};
 /// `capitalize`, `items`, `keys`, `values`, `get`. There is no clock.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
-    env: Arc<Environment<'static>>,
+    template: Template,
     bos_token: Option<String>,
     eos_token: Option<String>,
 }
@@ -27,16 +23,8 @@ pub struct ChatTemplate {
 impl ChatTemplate {
     /// Compiles a template.
     pub fn new(template: &str, bos_token: Option<String>, eos_token: Option<String>) -> Result<Self> {
-        let mut env = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        env.set_syntax(syntax.map_err(|e| bad_template(&e))?);
-        env.set_unknown_method_callback(python_method);
-        env.add_filter("tojson", to_json);
-        env.add_function("raise_exception", |text: String| -> Result<Value, minijinja::Error> {
-            Err(minijinja::Error::new(JinjaKind::InvalidOperation, text))
-        });
-        env.add_template_owned("chat", template.to_owned()).map_err(|e| bad_template(&e))?;
-        Ok(ChatTemplate { env: Arc::new(env), bos_token, eos_token })
+        let template = Template::new(template).map_err(bad_template)?;
+        Ok(ChatTemplate { template, bos_token, eos_token })
     }
 
     /// The template of a model directory: the text of `chat_template.jinja` where there is one, else the one of
@@ -48,13 +36,13 @@ impl ChatTemplate {
 
     /// The text of `messages`; with `add_generation_prompt`, up to where the assistant's answer begins.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let values = context! {
-            messages => Value::from(Serde(messages)),
-            add_generation_prompt => add_generation_prompt,
-            bos_token => self.bos_token.as_deref().unwrap_or(""),
-            eos_token => self.eos_token.as_deref().unwrap_or(""),
-        };
-        self.env.get_template("chat").and_then(|t| t.render(values)).map_err(|e| bad_template(&e))
+        let values = json!({
+            "messages": messages,
+            "add_generation_prompt": add_generation_prompt,
+            "bos_token": self.bos_token.as_deref().unwrap_or(""),
+            "eos_token": self.eos_token.as_deref().unwrap_or(""),
+        });
+        self.template.render(&values).map_err(bad_template)
     }
 
     /// The text that `completion` adds after `prompt` with its generation prompt.
@@ -73,137 +61,17 @@ impl ChatTemplate {
     }
 }
 
-fn bad_template(error: &minijinja::Error) -> Error {
-    let line = error.line().map(|l| format!(" (line {l})")).unwrap_or_default();
-    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+/// What the template's engine says, with its place where it tells one: ` (line 1): ...`.
+fn bad_template(told: String) -> Error {
     Error::new(
         ErrorKind::Tokenizer,
-        format!("chat template{line}: {}", detail.replace('\n', " ")),
+        format!("chat template{told}"),
         "use messages that the model's chat template accepts, or give text",
     )
 }
 
-/// transformers' `tojson`: Python's `json.dumps(x, ensure_ascii=False)`, which escapes no HTML.
-fn to_json(value: &Value, options: Kwargs) -> Result<String, minijinja::Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    let mut out = Vec::new();
-    let failed = |e: serde_json::Error| minijinja::Error::new(JinjaKind::BadSerialization, e.to_string());
-    match indent {
-        Some(n) => {
-            let indent = " ".repeat(n);
-            let pretty = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, pretty)).map_err(failed)?;
-        }
-        None => {
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Spaced)).map_err(failed)?
-        }
-    }
-    Ok(String::from_utf8_lossy(&out).into_owned())
-}
-
-/// JSON with the spaces that Python writes after `,` and `:`.
-struct Spaced;
-
-impl serde_json::ser::Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + std::io::Write>(
-        &mut self,
-        w: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        if first { Ok(()) } else { w.write_all(b", ") }
-    }
-
-    fn begin_object_key<W: ?Sized + std::io::Write>(
-        &mut self,
-        w: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        if first { Ok(()) } else { w.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, w: &mut W) -> std::io::Result<()> {
-        w.write_all(b": ")
-    }
-}
-
-/// The Python methods that chat templates call.
-fn python_method(
-    state: &mut State,
-    value: &Value,
-    method: &str,
-    args: &[Value],
-) -> Result<Value, minijinja::Error> {
-    match value.kind() {
-        ValueKind::String => string_method(value.as_str().unwrap_or(""), method, args),
-        ValueKind::Map => match method {
-            "items" => state.apply_filter("items", std::slice::from_ref(value)),
-            "keys" => Ok(value.try_iter()?.collect()),
-            "values" => Ok(value.try_iter()?.map(|k| value.get_item(&k)).collect::<Result<_, _>>()?),
-            "get" => {
-                let (key, default): (Value, Option<Value>) = from_args(args)?;
-                let found = value.get_item(&key)?;
-                Ok(if found.is_undefined() { default.unwrap_or(Value::from(())) } else { found })
-            }
-            _ => Err(JinjaKind::UnknownMethod.into()),
-        },
-        _ => Err(JinjaKind::UnknownMethod.into()),
-    }
-}
-
-fn string_method(text: &str, method: &str, args: &[Value]) -> Result<Value, minijinja::Error> {
-    /// The characters that `strip` and its like take away: those of its argument, or white space.
-    fn stripped(args: &[Value]) -> Result<impl Fn(char) -> bool + Copy + '_, minijinja::Error> {
-        let (chars,): (Option<&str>,) = from_args(args)?;
-        Ok(move |c: char| chars.map_or(c.is_whitespace(), |set| set.contains(c)))
-    }
-    /// Whether any of a text or a tuple of texts satisfies `test`.
-    fn any(args: &[Value], test: impl Fn(&str) -> bool) -> Result<Value, minijinja::Error> {
-        let (one,): (Value,) = from_args(args)?;
-        let many = one.as_str().is_none().then(|| one.try_iter()).transpose()?;
-        Ok(many
-            .map_or_else(|| one.as_str().is_some_and(&test), |mut l| l.any(|v| v.as_str().is_some_and(&test)))
-            .into())
-    }
-    Ok(match method {
-        "strip" => text.trim_matches(stripped(args)?).into(),
-        "lstrip" => text.trim_start_matches(stripped(args)?).into(),
-        "rstrip" => text.trim_end_matches(stripped(args)?).into(),
-        "startswith" => any(args, |s| text.starts_with(s))?,
-        "endswith" => any(args, |s| text.ends_with(s))?,
-        "upper" => text.to_uppercase().into(),
-        "lower" => text.to_lowercase().into(),
-        "title" => {
-            let mut inside = false;
-            let cased = text.chars().flat_map(|c| {
-                let first = c.is_alphabetic() && !inside;
-                inside = c.is_alphabetic();
-                if first { c.to_uppercase().collect::<Vec<_>>() } else { c.to_lowercase().collect() }
-            });
-            cased.collect::<String>().into()
-        }
-        "capitalize" => {
-            let mut chars = text.chars();
-            let first: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-            (first + &chars.as_str().to_lowercase()).into()
-        }
-        "replace" => {
-            let (from, to, Rest(count)): (&str, &str, Rest<usize>) = from_args(args)?;
-            count.first().map_or_else(|| text.replace(from, to), |&n| text.replacen(from, to, n)).into()
-        }
-        "split" => {
-            let (separator, limit): (Option<&str>, Option<i64>) = from_args(args)?;
-            let parts = usize::try_from(limit.unwrap_or(-1)).map_or(usize::MAX, |n| n.saturating_add(1));
-            match separator {
-                Some(s) => text.splitn(parts, s).map(Value::from).collect(),
-                None if limit.is_none() => text.split_whitespace().map(Value::from).collect(),
-                None => return Err(JinjaKind::UnknownMethod.into()),
-            }
-        }
-        _ => return Err(JinjaKind::UnknownMethod.into()),
-    })
-}
-
-#[cfg(test)]
+// Not in browsers: there the page brings the engine.
+#[cfg(all(test, not(target_family = "wasm")))]
 mod tests {
     use super::*;
 
@@ -249,44 +117,5 @@ mod tests {
     fn templates_fail_with_their_own_words() {
         assert!(render(TEMPLATE, &[("robot", "x")]).unwrap_err().what.contains("Unknown role: robot"));
         assert!(render("{% for %}", &[]).unwrap_err().what.starts_with("chat template (line 1)"));
-    }
-
-    #[test]
-    fn python_methods_do_what_python_does() {
-        let cases = [
-            (
-                "{{ ' a '.strip() }}|{{ 'xax'.strip('x') }}|{{ 'xax'.lstrip('x') }}|{{ 'xax'.rstrip('x') }}",
-                "a|a|ax|xa",
-            ),
-            (
-                "{{ 'abc'.startswith('a') }}|{{ 'abc'.endswith(('x', 'c')) }}|{{ 'abc'.endswith('b') }}",
-                "True|True|False",
-            ),
-            (
-                "{{ 'a-b-c'.split('-')[-1] }}|{{ 'a-b-c'.split('-', 1)[1] }}|{{ ' a  b '.split() | length }}",
-                "c|b-c|2",
-            ),
-            (
-                "{{ 'aBc d'.upper() }}|{{ 'aBc d'.lower() }}|{{ 'aBc d'.title() }}|{{ 'aBc d'.capitalize() }}",
-                "ABC D|abc d|Abc D|Abc d",
-            ),
-            ("{{ 'aaa'.replace('a', 'b') }}|{{ 'aaa'.replace('a', 'b', 2) }}", "bbb|bba"),
-            ("{% for k, v in {'x': 1, 'a': 2}.items() %}{{ k }}{{ v }}{% endfor %}", "x1a2"),
-            (
-                "{{ {'x': 1}.get('x') }}|{{ {'x': 1}.get('y', 3) }}|{{ {'x': 5}.values() | list | first }}",
-                "1|3|5",
-            ),
-            ("{{ {'x': ['<é>', 1.5, none]} | tojson }}", "{\"x\": [\"<é>\", 1.5, null]}"),
-            ("{{ [1] | tojson(indent=2) }}", "[\n  1\n]"),
-            ("{% for i in [1, 2, 3] %}{% if i == 2 %}{% continue %}{% endif %}{{ i }}{% endfor %}", "13"),
-            ("  {% if true %}\nx\n  {% endif %}\n", "x\n"),
-        ];
-        for (template, want) in cases {
-            assert_eq!(
-                render(template, &[]).unwrap_or_else(|e| panic!("{template}: {}", e.what)),
-                want,
-                "{template}"
-            );
-        }
     }
 }

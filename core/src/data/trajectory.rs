@@ -234,7 +234,8 @@ impl<'a> Encoder<'a> {
     }
 }
 
-#[cfg(test)]
+// Not in browsers: there the page brings the engine of chat templates.
+#[cfg(all(test, not(target_family = "wasm")))]
 mod tests {
     use super::*;
     use crate::data::record::Needs;

@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use crate::gpu::kernel::KernelDesc;
 
+pub(crate) use tbrm_template::Template;
+
 /// Where adapters are looked for.
 pub(crate) const BACKENDS: wgpu::Backends = wgpu::Backends::PRIMARY;
 

@@ -1,11 +1,15 @@
 //! The browser: it polls by itself, and its clock is `performance.now()`.
 
+mod template;
+
 use std::borrow::Cow;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::gpu::kernel::KernelDesc;
+
+pub(crate) use template::Template;
 
 // wgpu's browser backend does not know the feature, so a device would never have it: whoever opens one is made to ask.
 #[wasm_bindgen(inline_js = r#"

@@ -1,4 +1,4 @@
-//! Compiles to wasm: the crate `tbrm-web`, and the core's tests.
+//! Compiles to wasm: the crates of the page, and the core's tests.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,15 +9,18 @@ use serde_json::Value;
 
 use crate::Failure;
 
-const PACKAGE: &str = "tbrm-web";
-
-/// Returns the path of the page's wasm, which depends on the user's settings.
-pub(crate) fn compile(root: &Path, profile: &str) -> Result<PathBuf, Failure> {
-    let mut command = command(root, &["build", "--profile", profile, "--package", PACKAGE]);
-    let messages = run(command.env("CARGO_ENCODED_RUSTFLAGS", flags(root)))?;
-    messages.lines().rev().find_map(artifact).ok_or_else(|| {
-        Failure::new("cargo names no wasm file", "check that web/Cargo.toml has crate-type `cdylib`")
-    })
+/// Compiles `packages`; returns the paths of their wasm files, which depend on the user's settings.
+pub(crate) fn compile(root: &Path, profile: &str, packages: &[&str]) -> Result<Vec<PathBuf>, Failure> {
+    let mut arguments = vec!["build", "--profile", profile];
+    arguments.extend(packages.iter().flat_map(|package| ["--package", package]));
+    let messages = run(command(root, &arguments).env("CARGO_ENCODED_RUSTFLAGS", flags(root)))?;
+    let of = |package: &&str| {
+        messages.lines().rev().find_map(|line| artifact(line, package)).ok_or_else(|| {
+            let what = format!("cargo names no wasm file of {package}");
+            Failure::new(what, "check that its Cargo.toml has crate-type `cdylib`")
+        })
+    };
+    packages.iter().map(of).collect()
 }
 
 /// The names and paths of the core's test programs, each of them wasm: that of its units, and `names`.
@@ -69,11 +72,11 @@ fn flags(root: &Path) -> OsString {
     flags
 }
 
-/// The wasm file of cargo's message that `tbrm-web` is built.
-fn artifact(line: &str) -> Option<PathBuf> {
+/// The wasm file of cargo's message that `package` is built.
+fn artifact(line: &str, package: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(line).ok()?;
     let is_ours =
-        message["reason"] == "compiler-artifact" && message["target"]["name"] == PACKAGE.replace('-', "_");
+        message["reason"] == "compiler-artifact" && message["target"]["name"] == package.replace('-', "_");
     let files = message["filenames"].as_array().filter(|_| is_ours)?;
     files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
 }
@@ -96,6 +99,7 @@ mod tests {
                 r#"{{"reason":"compiler-artifact","target":{{"name":"{name}"}},"filenames":["a/lib.rlib","a/lib.wasm"]}}"#
             )
         };
+        let artifact = |line: &str| artifact(line, "tbrm-web");
         assert_eq!(artifact(&of("tbrm_web")).as_deref(), Some("a/lib.wasm".as_ref()));
         assert_eq!(artifact(&of("tbrm_core")), None);
         assert_eq!(artifact(r#"{"reason":"build-finished","success":true}"#), None);

@@ -1,6 +1,6 @@
-//! Builds what the page downloads of Rust: `cargo` compiles `tbrm-web` to wasm, `wasm-bindgen` writes its JavaScript
-//! and TypeScript, `wasm-opt` makes it small; then functions that look alike are put beside each other, for whatever
-//! compresses it. All are reached from here, so nothing is installed globally.
+//! Builds what the page downloads of Rust: `cargo` compiles `tbrm-web` and `tbrm-web-template` to wasm, `wasm-bindgen`
+//! writes their JavaScript and TypeScript, `wasm-opt` makes them small; then functions that look alike are put beside each
+//! other, for whatever compresses them. All are reached from here, so nothing is installed globally.
 //!
 //! With the argument `quick` it makes the same in much less time, several times as large: for work on the page. With
 //! `tests` it builds the core's tests of the GPU instead, for browsers to run; both share their compiled dependencies.
@@ -23,13 +23,26 @@ use wasm_bindgen_cli_support::Bindgen;
 
 /// Where the page finds them.
 const OUT: &str = "www/src/wasm";
-/// What `wasm-bindgen` calls them, and all that the page needs.
-const FILES: [&str; 3] = ["tbrm.js", "tbrm.d.ts", "tbrm_bg.wasm"];
+
+/// A crate of the page.
+struct Module {
+    package: &'static str,
+    /// What `wasm-bindgen` calls its files.
+    name: &'static str,
+    /// Its wasm's bytes at most, as a server that compresses sends them.
+    limit: usize,
+}
+
+const MODULES: [Module; 2] = [
+    // Every visitor waits for it: the trainer, with its tokenizer.
+    Module { package: "tbrm-web", name: "tbrm", limit: 1_200_000 },
+    // Fetched for a model that brings a chat template.
+    Module { package: "tbrm-web-template", name: "template", limit: 300_000 },
+];
+
 /// Where the page that runs tests finds them, a folder each, and which they are.
 const TESTS_OUT: &str = "www/tests/cases/wasm";
 const TESTS: [&str; 3] = ["kernels", "engine", "rollout"];
-/// The wasm's bytes at most, as a server that compresses sends them.
-const LIMIT: usize = 1_200_000;
 
 /// What went wrong, and what to do about it.
 struct Failure {
@@ -82,17 +95,24 @@ fn root() -> Result<PathBuf, Failure> {
 fn bundle(root: &Path) -> Result<(), Failure> {
     // Before the long build: what is missing should be told first.
     let wasm_opt = optimize::find(&root.join("www"))?;
-    let made = compile_page(root, "web")?;
-    let wasm = made.join("tbrm_bg.wasm");
-    optimize::optimize(&wasm_opt, &wasm)?;
-    reorder(&wasm)?;
-    let size = publish(&made, &root.join(OUT))?;
-    if size > LIMIT {
-        // Told, not refused: a page a little too large still works, and the figure stands in every log.
-        eprintln!(
-            "WARNING: the wasm is {size} bytes gzipped, above the aim of {LIMIT}: see what grew (`cargo tree -p tbrm-web \
-             --target wasm32-unknown-unknown`, `twiggy top`)"
-        );
+    let built = compile_page(root, "web")?;
+    for (module, made) in MODULES.iter().zip(&built) {
+        let wasm = made.join(format!("{}_bg.wasm", module.name));
+        optimize::optimize(&wasm_opt, &wasm)?;
+        reorder(&wasm)?;
+    }
+    // All of them told before one is refused.
+    let sizes = publish(&built, &root.join(OUT))?;
+    for (module, size) in MODULES.iter().zip(sizes) {
+        if size > module.limit {
+            return Err(Failure::new(
+                format_args!(
+                    "the wasm of {} is {size} bytes gzipped, and may be {}",
+                    module.package, module.limit
+                ),
+                "see what grew: `twiggy top` on cargo's wasm, `cargo tree --target wasm32-unknown-unknown`",
+            ));
+        }
     }
     Ok(())
 }
@@ -113,14 +133,17 @@ fn reorder(wasm: &Path) -> Result<(), Failure> {
     fs::write(wasm, after).map_err(|error| Failure::file(wasm, &error))
 }
 
-/// Returns the folder of the page's files.
-fn compile_page(root: &Path, profile: &str) -> Result<PathBuf, Failure> {
-    let compiled = compile::compile(root, profile)?;
-    let made = compiled.with_file_name("tbrm-bundle");
-    let mut bindings = bindings(&compiled, "tbrm");
-    bindings.typescript(true).remove_name_section(true).remove_producers_section(true);
-    generate(&mut bindings, &made)?;
-    Ok(made)
+/// Returns the folder of each module's files.
+fn compile_page(root: &Path, profile: &str) -> Result<Vec<PathBuf>, Failure> {
+    let compiled = compile::compile(root, profile, &MODULES.map(|module| module.package))?;
+    let bind = |(module, compiled): (&Module, &PathBuf)| {
+        let made = compiled.with_file_name("tbrm-bundle").join(module.name);
+        let mut bindings = bindings(compiled, module.name);
+        bindings.typescript(true).remove_name_section(true).remove_producers_section(true);
+        generate(&mut bindings, &made)?;
+        Ok(made)
+    };
+    MODULES.iter().zip(&compiled).map(bind).collect()
 }
 
 fn bundle_tests(root: &Path) -> Result<(), Failure> {
@@ -151,20 +174,25 @@ fn generate(bindings: &mut Bindgen, made: &Path) -> Result<(), Failure> {
     bindings.web(true).and_then(|bindings| bindings.generate(made)).map_err(failed)
 }
 
-/// Copies the files to the page, says how large the wasm is, and returns its gzipped bytes.
-fn publish(made: &Path, out: &Path) -> Result<usize, Failure> {
+/// Copies the files that were made of each module to the page, says how large its wasm is, and returns its gzipped bytes.
+fn publish(built: &[PathBuf], out: &Path) -> Result<Vec<usize>, Failure> {
     fs::create_dir_all(out).map_err(|error| Failure::file(out, &error))?;
-    for file in FILES {
+    publish_snippets(&built[0].join("snippets"), &out.join("snippets"))?;
+    MODULES.iter().zip(built).map(|(module, made)| publish_module(module, made, out)).collect()
+}
+
+fn publish_module(module: &Module, made: &Path, out: &Path) -> Result<usize, Failure> {
+    let wasm = format!("{}_bg.wasm", module.name);
+    for file in [&format!("{}.js", module.name), &format!("{}.d.ts", module.name), &wasm] {
         let (from, to) = (made.join(file), out.join(file));
         fs::copy(&from, &to).map_err(|error| Failure::file(&to, &error))?;
     }
-    publish_snippets(&made.join("snippets"), &out.join("snippets"))?;
-    let path: PathBuf = out.join("tbrm_bg.wasm");
-    let wasm = fs::read(&path).map_err(|error| Failure::file(&path, &error))?;
+    let path: PathBuf = out.join(&wasm);
+    let bytes = fs::read(&path).map_err(|error| Failure::file(&path, &error))?;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     let zipped =
-        gzip.write_all(&wasm).and_then(|()| gzip.finish()).map_err(|error| Failure::file(&path, &error))?;
-    println!("{OUT}/tbrm_bg.wasm: {} bytes, {} gzipped (limit {LIMIT})", wasm.len(), zipped.len());
+        gzip.write_all(&bytes).and_then(|()| gzip.finish()).map_err(|error| Failure::file(&path, &error))?;
+    println!("{OUT}/{wasm}: {} bytes, {} gzipped (limit {})", bytes.len(), zipped.len(), module.limit);
     Ok(zipped.len())
 }
 

@@ -17,6 +17,7 @@ import type {
   Scale,
   Setting,
 } from "../protocol";
+import { installTemplates } from "./template";
 
 export type ModelSource =
   | { kind: "demo" }
@@ -114,6 +115,7 @@ export async function loadEngine(): Promise<Engine> {
     } satisfies Fault;
   }
   try {
+    installTemplates();
     const engine = await load();
     await engine.default();
     return engine;

@@ -38,6 +38,16 @@ story(
     };
     const gib = 2 ** 30;
     const half = '{"prompt": "1+1=", "completion": "2", "rew';
+    const asked = { prompt: [{ role: "user", content: "1+1=" }], completion: "2", reward: 1 };
+    const chat = (template: string) => ({
+      files: {
+        "config.json": JSON.stringify(config),
+        "tokenizer.json": TOKENIZER,
+        "model.safetensors": 100,
+        "chat_template.jinja": template,
+      },
+      logs: `${JSON.stringify(asked)}\n`,
+    });
     const cases: [given: Parameters<typeof begin>[1], kind: string, message: RegExp][] = [
       [{ logs: `${sums()}${half}` }, "data", /Sums\.jsonl:25: field "completion": malformed JSON/],
       [{ logs: "" }, "data", /sums\.jsonl/i],
@@ -56,6 +66,13 @@ story(
         },
         "model",
         /model\.safetensors/,
+      ],
+      // What a template says, it says in its own words: its engine is a wasm of its own, fetched here.
+      [chat("{% for %}"), "tokenizer", /chat template \(line 1\)/],
+      [
+        chat("{{ raise_exception('I was asked ' ~ messages[0].content.strip('=')) }}"),
+        "data",
+        /I was asked 1\+1\./,
       ],
       [
         { files: { "config.json": JSON.stringify(config), "model.safetensors": 2 * gib } },
