@@ -3,7 +3,7 @@
 //!
 //! A prompt's keys and values enter a slot of the cache packed with other prompts' (all but its last token); then decode
 //! steps, each a recorded plan, take the last token of every sequence and draw the next one on the device. The host
-//! looks in every few steps: it collects what was drawn, lets waiting prompts into free slots, and goes over to a plan
+//! looks in every few steps (about once a second where a readback is slow): it collects what was drawn, lets waiting prompts into free slots, and goes over to a plan
 //! of fewer rows when few sequences are left.
 
 use std::borrow::Cow;
@@ -13,13 +13,17 @@ use crate::data::batch::bucket;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::buffer::{Buffer, WORD};
 use crate::gpu::kernels::sample::{SampleNext, SampleParams};
-use crate::gpu::{Arena, Gpu, Plan, Recorder, View};
+use crate::gpu::{Arena, Gpu, Plan, Recorder, Together, View};
 use crate::model::cache::{KvCache, NO_SLOT, RowsIn};
 use crate::model::{Model, ModelConfig};
 use crate::ops::{Names, Ops, Variants};
+use crate::platform::now;
 
-/// Decode steps between two looks at the results.
+/// Decode steps between two looks at the results, where a look costs little: a sequence that ends in between idles until then.
 const STEPS: usize = 8;
+
+/// Looks that may be left out, one after the other, where each of them is slow.
+const LEFT_OUT: usize = 64;
 
 /// Decode plans are not recorded for fewer rows than this: a product's tile is no smaller.
 const FEWEST_ROWS: usize = 8;
@@ -112,6 +116,7 @@ pub struct Rollout {
     prompts: RowsIn,         // (prefill tokens)
     prompts_seq_start: View, // (prefill tokens)
     staging: Option<Buffer>, // made at the first use: a rehearsal has none
+    looks: Together,         // of STEPS decode steps each
     arena: Arena,
     decode: Vec<(usize, Plan)>, // by rows, ascending
     prefill: HashMap<usize, Plan>,
@@ -232,6 +237,7 @@ impl Rollout {
             prompts: RowsIn::new(gpu, "prompts", prefill_tokens)?,
             prompts_seq_start: gpu.storage("prompts.seq_start", prefill_tokens)?,
             staging: None,
+            looks: Together::new(gpu, LEFT_OUT),
             config,
             arena: Arena::default(),
             decode: Vec::new(),
@@ -397,7 +403,9 @@ impl Rollout {
     ) -> Result<usize> {
         let (rows, capacity) = (self.decode_rows(active.len()), self.config.capacity);
         let left = |s: &Active| prompts[s.index].max_new - completions[s.index].tokens.len();
-        let steps = active.iter().map(left).max().unwrap_or(0).min(STEPS);
+        let looks = self.looks.count();
+        let steps = active.iter().map(left).max().unwrap_or(0).min(STEPS * looks);
+        let began = now();
         for _ in 0..steps {
             self.decode_plan(rows).submit(&self.gpu, None)?;
         }
@@ -419,6 +427,7 @@ impl Rollout {
         }
         self.gpu.submit(encoder)?;
         let words: Vec<u32> = bytemuck::pod_collect_to_vec(&self.gpu.map(staging, bytes).await?);
+        self.looks.came(steps.div_ceil(STEPS), now() - began);
         let (state, rest) = words.split_at(rows * STATE);
         let (v1, rest) = rest.split_at(rows);
         let (out, logp) = rest.split_at(rows * capacity);

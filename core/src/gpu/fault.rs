@@ -44,7 +44,7 @@ impl FirstFault {
         self.remember(Error::new(
             ErrorKind::Device,
             format!("the device was lost: {}", one_line(message)),
-            "start again with --resume; if it happens again, update the driver or use a smaller --micro-batch-tokens",
+            "start again from the last checkpoint; if it happens again, update the driver or use a smaller `micro_batch_tokens`",
         ));
     }
 
@@ -110,13 +110,13 @@ fn device_error(error: &wgpu::Error) -> Error {
         wgpu::Error::OutOfMemory { .. } => Error::new(
             ErrorKind::TooLarge,
             "the device is out of memory",
-            "use a smaller model, a smaller --micro-batch-tokens, or close other programs that use the GPU",
+            "use a smaller model, a smaller `micro_batch_tokens`, or close other programs that use the GPU",
         ),
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
             Error::new(
                 ErrorKind::Device,
                 format!("the device reported an error: {}", one_line(description)),
-                "this is a fault of the program or the driver: update the driver, try another --adapter, report it",
+                "this is a fault of the program or the driver: update the driver, try another adapter, report it",
             )
         }
     }

@@ -92,7 +92,7 @@ impl Recorder {
                     "tensor `{}` needs {} bytes in one binding; the adapter allows {limit}",
                     large.name, large.size
                 ),
-                "use a smaller --micro-batch-tokens",
+                "use a smaller `micro_batch_tokens`",
             ));
         }
         // A tensor that nothing touches takes no room: it lives in step 0 with no bytes.

@@ -60,7 +60,7 @@ impl Future for Mapped {
             Error::new(
                 ErrorKind::Device,
                 format!("cannot read from the device: {why}"),
-                "start again with --resume",
+                "start again from the last checkpoint",
             )
         };
         let bytes = outcome
