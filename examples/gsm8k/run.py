@@ -38,15 +38,15 @@ def arguments():
     option("--adapter", help="the adapter, as in `tbrm devices`")
     option("--quick", action="store_true", help="a few records and steps, to see that everything works")
     option("--vocab-size", type=int, default=2048, help="tokens of the BPE tokenizer (default: %(default)s)")
-    option("--warm-records", type=int, default=3000, help="train problems of the warm start; 0 for all (%(default)s)")
+    option("--warm-records", type=int, default=0, help="train problems of the warm start; 0 for all (%(default)s)")
     option("--warm-batch", type=int, default=16, help="records a step of the warm start (default: %(default)s)")
     option("--warm-lr", type=float, default=2e-3, help="its learning rate, cosine to 0 (default: %(default)s)")
-    option("--fit-problems", type=int, default=448, help="problems to train on; 0 for all that are neither held out "
+    option("--fit-problems", type=int, default=0, help="problems to train on; 0 for all that are neither held out "
            "nor for validation (default: %(default)s)")
     option("--batch", type=int, default=32, help="completions a step (default: %(default)s)")
     option("--lr", type=float, default=3e-4, help="learning rate of tbrm and sft (default: %(default)s)")
-    option("--betas", type=float, nargs="+", default=[0.02, 0.05, 0.2], help="to choose from (default: %(default)s)")
-    option("--lengths", type=int, nargs="+", default=[28, 56], help="steps to choose from, multiples of the first "
+    option("--betas", type=float, nargs="+", default=[0.02, 0.05], help="to choose from (default: %(default)s)")
+    option("--lengths", type=int, nargs="+", default=[29, 58, 116], help="steps to choose from, multiples of the first "
            "(default: %(default)s)")
     option("--seeds", type=int, nargs="+", default=[0, 1, 2], help="orders of training (default: %(default)s)")
     if parser.parse_known_args()[0].quick:
