@@ -8,7 +8,8 @@ export default defineConfig({
     fileParallelism: false,
     // What one file has found out need not be found out again by the next.
     isolate: false,
-    testTimeout: 900_000,
+    // A limit for what hangs: a busy machine without a GPU may take its time.
+    testTimeout: 1_800_000,
     hookTimeout: 60_000,
     reporters: ["verbose"],
   },

@@ -154,7 +154,7 @@ export class Chart {
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false, drag: { x: true, y: false }, points: { size: 6 }, ...sync },
-      scales: { x: { time: false }, y: this.style.log ? { distr: 3 } : {} },
+      scales: { x: { time: false }, y: this.style.log ? { distr: 3 } : { range } },
       axes: [
         {
           ...axis,
@@ -185,6 +185,11 @@ export class Chart {
     const step = at === undefined ? "" : `step ${plot.data[0][at]}: `;
     this.readout.textContent = step + parts.join(" · ");
   }
+}
+
+/** A single value has no spread to scale by: a share stands between nothing and all. */
+function range(_: uPlot, least: number, most: number): uPlot.Range.MinMax {
+  return least === most && least >= 0 && most <= 1 ? [0, 1] : uPlot.rangeNum(least, most, 0.1, true);
 }
 
 /** The same colour, mostly transparent. */

@@ -90,7 +90,7 @@ export class Tab {
   constructor(readonly page: Page) {}
 
   /** Waits until the page is in one of the states; fails at once where it is in `error` and that is none of them. */
-  async state(wanted: State | State[], seconds = 900): Promise<void> {
+  async state(wanted: State | State[], seconds = 1500): Promise<void> {
     const states = [wanted].flat();
     const found = await this.page.waitForFunction(
       (states) => {

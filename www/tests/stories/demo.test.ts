@@ -11,7 +11,7 @@ story("a visitor trains the demo to its end, and accuracy rises", async ({ site,
     timeout: 120_000,
   });
   await tab.picture("training");
-  await tab.state("done", 540);
+  await tab.state("done");
 
   const told = await tab.page.locator(".story li b").allTextContents();
   const [before, after] = told.map(Number.parseFloat);
