@@ -42,12 +42,17 @@ pub enum OpenRun {
 impl OpenRun {
     /// What the options `--resume` and `--overwrite` ask for: where there is no run to resume, one begins.
     pub fn of(out: &Path, resume: bool, overwrite: bool) -> OpenRun {
-        match (resume && RunDir::exists(out), overwrite) {
+        match (resume && (RunDir::exists(out) || brought(out)), overwrite) {
             (true, _) => OpenRun::Resume,
             (false, true) => OpenRun::Overwrite,
             (false, false) => OpenRun::New,
         }
     }
+}
+
+/// Whether a run is at `path` that a browser's page trained and a person downloaded: it has no marker.
+fn brought(path: &Path) -> bool {
+    path.join("config.json").exists() && path.join("metrics.jsonl").exists()
 }
 
 /// A run directory that this process alone writes, until the value is dropped.
@@ -70,11 +75,8 @@ impl RunDir {
     /// As [`RunDir::open`], but for another process that writes it.
     pub fn check(path: &Path, how: OpenRun) -> Result<()> {
         let empty = list(path)?.is_empty();
-        // A run that a browser's page trained, and a person downloaded.
-        let brought = how == OpenRun::Resume
-            && path.join("config.json").exists()
-            && path.join("metrics.jsonl").exists();
-        if !empty && !RunDir::exists(path) && !brought {
+        let resumes = how == OpenRun::Resume && brought(path);
+        if !empty && !RunDir::exists(path) && !resumes {
             return Err(Error::new(
                 ErrorKind::Config,
                 format!("{}: holds files that no run wrote", path.display()),

@@ -113,6 +113,10 @@ fn a_finished_run_is_finished() {
     let (stdout, _) = done(bench.train("whole", &LONG).arg("--resume"));
     assert!(stdout.contains("finished already"), "{stdout}");
     assert_eq!(bench.bytes("whole/metrics.jsonl"), before);
+    // As when a browser's page trained it, and a person downloaded it.
+    fs::remove_file(bench.path("whole/.tbrm-run")).unwrap();
+    let (stdout, _) = done(bench.train("whole", &LONG).arg("--resume"));
+    assert!(stdout.contains("finished already"), "{stdout}");
     // As after a kill between the last checkpoint and the model.
     let model = bench.bytes("whole/model/model.safetensors");
     fs::remove_dir_all(bench.path("whole/model")).unwrap();
