@@ -86,6 +86,13 @@ impl OnlineConfig {
                 "give a number from 0 up and below 1",
             );
         }
+        if train.objective == Objective::Ppo && self.data_share > 0.0 {
+            let what = "ppo is trained on rollouts alone: logged records have no values of its critic";
+            return bad(
+                what.into(),
+                "leave the records out, or train with `objective` tbrm, which needs no critic",
+            );
+        }
         let objective = train.objective.name();
         match train.needs().together {
             Together::Pair => {

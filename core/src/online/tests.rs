@@ -137,6 +137,56 @@ fn the_model_learns_from_its_own_completions() {
     assert_eq!(told.rollouts[0].completions, 32);
 }
 
+gpu_test!(ppo_and_its_critic_learn_and_go_on_to_the_same_bits);
+fn ppo_and_its_critic_learn_and_go_on_to_the_same_bits() {
+    let gpu = gpu();
+    let config = OnlineConfig { rollouts: 4, steps_per_batch: 2, ..online() };
+    let train = TrainConfig {
+        objective: Objective::Ppo,
+        terms: Terms { value_coefficient: 0.5, ..Terms::published(Objective::Ppo, LossType::Grpo) },
+        learning_rate: 1e-2,
+        batch: 32,
+        steps: 120,
+        eval_every: 60,
+        checkpoint_every: 60,
+        ..train()
+    };
+    let told = run(&mut Online::new(&gpu, &train, &config, start(&gpu)).unwrap(), None);
+    let (first, last) = (&told.metrics[0], &told.metrics[119]);
+    let (before, after) = (first.reward.unwrap(), told.measured[1].reward);
+    assert!(before < 0.4 && after > 0.8, "{before}, then {after}");
+    // Before the first update the policy is the one that wrote them, and the critic says 0.
+    assert!(
+        (first.more["val/ratio"] - 1.0).abs() < 1e-3 && first.more["policy/clipfrac_avg"] == 0.0,
+        "{first:?}"
+    );
+    assert_eq!(first.more["val/clipfrac_avg"], 0.0);
+    let split = |m: &Metrics| m.more["loss/policy_avg"] + 0.5 * m.more["loss/value_avg"];
+    assert!(told.metrics.iter().all(|m| (m.loss - split(m)).abs() <= 1e-9), "{first:?}");
+    // On the second step of a round it is no longer.
+    assert!(told.metrics.iter().skip(1).step_by(2).any(|m| m.more["policy/clipfrac_avg"] > 0.0));
+    // What is rewarded nearly always is foreseen: half a squared error of 1 was the beginning of those that had it.
+    assert!(last.more["loss/value_avg"] < 0.1, "{last:?}");
+
+    let checkpoint = &told.checkpoints[0];
+    let begin = start(&gpu);
+    let model = [("model.safetensors", checkpoint.model.as_slice())];
+    let resumed = OnlineStart {
+        model: Model::load(&gpu, &begin.model.config, 16, &model, None).unwrap(),
+        reference: Some(begin.model.clone()),
+        resume: Some((
+            checkpoint.state.clone(),
+            checkpoint.optimizer.clone(),
+            checkpoint.rollouts.clone().expect("an online run's"),
+        )),
+        ..start(&gpu)
+    };
+    let again = run(&mut Online::new(&gpu, &train, &config, resumed).unwrap(), None);
+    assert_eq!(untimed(&again.metrics), untimed(&told.metrics[60..]));
+    let (a, b) = (again.checkpoints.last().unwrap(), told.checkpoints.last().unwrap());
+    assert!(a.model == b.model && a.optimizer == b.optimizer && a.rollouts == b.rollouts, "other bits");
+}
+
 /// Rollouts kept for another round, two steps on each, a reference that moves, logs mixed in.
 fn intricate(gpu: &Gpu) -> (TrainConfig, OnlineConfig, OnlineStart) {
     let train = TrainConfig {
@@ -221,6 +271,7 @@ fn every_objective_that_rollouts_can_feed_runs() {
         assert_eq!(told.metrics.len(), 3, "{objective:?}");
         let reference = train.needs().reference;
         assert_eq!(told.metrics[0].more.contains_key("kl_sampled"), reference, "{objective:?}");
+        assert_eq!(told.metrics[0].more.contains_key("loss/value_avg"), objective == Objective::Ppo);
         if objective == Objective::Grpo {
             // On the first step the policy is the one that wrote them.
             assert_eq!(told.metrics[0].more["clip_ratio/region_mean"], 0.0);
@@ -240,6 +291,8 @@ fn what_rollouts_cannot_feed_is_refused_at_once() {
         "`rollouts` is 1, and grpo compares several rollouts of one prompt"
     );
     assert!(refused(Objective::Dpo, online()).contains("trained on pairs"));
+    let mixed = OnlineConfig { data_share: 0.5, ..online() };
+    assert!(refused(Objective::Ppo, mixed).contains("no values of its critic"));
     let many = OnlineConfig { rollouts: 9, ..online() };
     assert!(refused(Objective::Rloo, many).starts_with("`rollouts` is 9, above"));
     assert_eq!(

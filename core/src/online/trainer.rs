@@ -1,6 +1,6 @@
 //! The loop of online training, one event at a time: a round of rollouts, the steps that draw from it, and again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::config::OnlineConfig;
 use super::pool::{Pool, Rolled, Round};
@@ -12,7 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::Mean;
 use crate::gpu::{Gpu, Profile};
 use crate::model::{Model, ModelConfig};
-use crate::objective::{Objective, Together, value};
+use crate::objective::ppo::{Observed, critiques, penalties};
+use crate::objective::{Critique, Objective, Together, value};
 use crate::ops::Names;
 use crate::platform::now;
 use crate::rollout::{Completion, Prompt, Rollout, RolloutConfig, Sampling, slots};
@@ -316,15 +317,17 @@ impl Online {
             let rho = completions.iter().zip(&scored).map(|(c, s)| sum(&c.logps) - sum(&s.logp));
             more.insert("kl_sampled".to_owned(), rho.sum::<f64>() / completions.len() as f64);
         }
+        let critiques = self.criticise(&trajectories, &scored, &mut more).await?;
         let tokens: usize = completions.iter().map(|c| c.tokens.len()).sum();
         let reward = judged.iter().map(|j| j.total).sum::<f64>() / judged.len() as f64;
-        let rollouts = trajectories.into_iter().zip(&completions).zip(scored);
+        let rollouts = trajectories.into_iter().zip(&completions).zip(scored).zip(critiques);
         let rollouts = rollouts
-            .map(|((trajectory, completion), scored)| Rolled {
+            .map(|(((trajectory, completion), scored), critique)| Rolled {
                 trajectory,
                 v1: completion.v1,
                 ref_logp: scored.logp,
                 ref_v1: scored.v1,
+                critique,
             })
             .collect();
         self.pool.push(Round { round, each, rollouts, more }, self.config.replay);
@@ -367,6 +370,35 @@ impl Online {
         }
         let zeros = |t: &Trajectory| Scored { logp: vec![0.0; t.num_actions()], ..Scored::default() };
         Ok(trajectories.iter().map(zeros).collect())
+    }
+
+    /// Of ppo: the critic's values before the first step on a round, and the advantages that follow from them.
+    async fn criticise(
+        &mut self,
+        trajectories: &[Trajectory],
+        scored: &[Scored],
+        more: &mut BTreeMap<String, f64>,
+    ) -> Result<Vec<Option<Critique>>> {
+        let TrainConfig { objective, terms, .. } = *self.config();
+        if objective != Objective::Ppo {
+            return Ok(vec![None; trajectories.len()]);
+        }
+        let all: Vec<&Trajectory> = trajectories.iter().collect();
+        let values = self.learner.engine.values(&all).await?;
+        let round: Vec<Observed<'_>> = (0..trajectories.len())
+            .map(|i| Observed {
+                reward: trajectories[i].reward.unwrap_or(0.0),
+                logps: trajectories[i].logps.as_deref().unwrap_or_default(),
+                ref_logp: &scored[i].logp,
+                values: &values[i],
+                counts: trajectories[i].weight > 0.0,
+            })
+            .collect();
+        let penalty = round.iter().flat_map(|observed| penalties(&terms, observed)).sum::<f64>();
+        let (n, reward) = (round.len() as f64, round.iter().map(|o| o.reward).sum::<f64>());
+        more.insert("objective/non_score_reward".to_owned(), penalty / n);
+        more.insert("objective/rlhf_reward".to_owned(), (reward + penalty) / n);
+        Ok(critiques(&terms, &round).into_iter().map(Some).collect())
     }
 
     /// One optimizer step, and what is due after it.
@@ -423,6 +455,7 @@ impl Online {
             trajectory: &all[i].trajectory,
             ref_logp: &all[i].ref_logp,
             v_ref: v_ref(all[i].ref_v1),
+            critique: all[i].critique.as_ref(),
         };
         let mut data = StepData {
             examples: chosen.iter().map(rolled).collect(),
@@ -434,6 +467,7 @@ impl Online {
                 trajectory: &records[i],
                 ref_logp: &reference.logp[i],
                 v_ref: v_ref(reference.v1[i]),
+                critique: None,
             }));
             data.sizes.extend(sizes);
         }
@@ -488,7 +522,7 @@ impl Online {
         let samples = shown
             .map(|rolled| {
                 let logp = rolled.trajectory.logps.clone().unwrap_or_default();
-                let now = Scored { logp, entropy: Vec::new(), v1: rolled.v1 };
+                let now = Scored { logp, v1: rolled.v1, ..Scored::default() };
                 let v_ref = crate::train::reference::origin(calibrate, rolled.ref_v1);
                 Sample::new(&rolled.trajectory, &now, &rolled.ref_logp, v_ref, beta)
             })

@@ -81,6 +81,9 @@ fn what_is_missing_is_said_before_anything_is_written() {
     assert!(error.contains("logs.jsonl:1: the record has no `group`, which rloo needs"), "{error}");
     let (error, _) = refused(&mut bench.train("run", &["--objective", "grpo"]));
     assert!(error.contains("logs.jsonl:1: the record has no `logps`, which grpo needs"), "{error}");
+    let (error, help) = refused(&mut bench.train("run", &["--objective", "ppo"]));
+    assert!(error.contains("ppo is trained on the model's own rollouts"), "{error}");
+    assert!(help.contains("tbrm rl") && help.contains("--objective tbrm"), "{help}");
     let (error, _) = refused(&mut bench.train("run", &["--objective", "dpo"]));
     assert!(error.contains("logs.jsonl:1: field \"chosen\": is missing"), "{error}");
     assert!(!bench.path("run").exists());
