@@ -374,6 +374,9 @@ pub struct SamplingArgs {
     /// Draw from the K likeliest tokens
     #[arg(long, value_name = "K", value_parser = positive_count)]
     pub top_k: Option<usize>,
+    /// End the text before TEXT, where that first appears; may be given several times
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub stop: Vec<String>,
 }
 
 /// Options of `eval`.
@@ -385,9 +388,13 @@ pub struct EvalArgs {
     /// Problems, as JSONL with `prompt` and `answer`, or GSM8K, AIME, AMC, Minerva Math or OlympiadBench as published
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// How an answer is judged: exact, numeric, math, regex:PATTERN, contains:TEXT, length:MIN-MAX, task:NAME or command:PROGRAM
-    #[arg(long, value_name = "KIND")]
-    pub reward: String,
+    /// How an answer is judged: exact, numeric, math, regex:PATTERN, contains:TEXT, length:MIN-MAX, task:NAME or command:PROGRAM;
+    /// several are added up, and the first of them counts votes
+    #[arg(long, value_name = "KIND", required = true)]
+    pub reward: Vec<String>,
+    /// The weight of each reward (default: 1)
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub reward_weight: Vec<f64>,
     /// What is written around each question
     #[arg(long, value_enum, default_value_t)]
     pub prompt_style: PromptStyle,

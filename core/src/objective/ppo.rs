@@ -20,7 +20,7 @@
 //! ratio = exp(logp - old_logp), v' = v within `value_clip` of the old one; the mean is over the step's tokens. The KL
 //! penalty in the reward, whitening, both clips and the defaults are those of TRL's PPO (kl_coef 0.05 with k1, gamma 1,
 //! lam 0.95, cliprange and cliprange_value 0.2, vf_coef 0.1). There the critic is a second model; here it shares the trunk,
-//! its gradient flows into it, and it starts at 0.
+//! its gradient flows into it, and it starts at 0. A reference that is reset counts from the next round on.
 
 use super::{Critique, Rows, Terms};
 use crate::gpu::kernels::objective::{ObjectiveParams, ObjectivePpo, ObjectivePpoValue};

@@ -2,17 +2,20 @@
 
 use tbrm_testing::{block_on, gpu_test};
 
+use super::pool::Pool;
 use super::trainer::{Online, OnlineStart};
 use super::*;
 use crate::data::Needs;
 use crate::data::tokenizer::Tokenizer;
 use crate::data::trajectory::{Trajectory, Truncated};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::model::{Model, ModelConfig};
 use crate::objective::{LossType, Objective, Terms};
 use crate::reward::Reward;
-use crate::train::{Calibrate, Checkpoint, Event, Measured, Metrics, Reference, Rollouts, TrainConfig};
+use crate::train::{
+    Calibrate, Checkpoint, Event, Measured, Metrics, Reference, Rollouts, SetAside, TrainConfig,
+};
 
 fn gpu() -> Gpu {
     block_on(Gpu::open(&GpuOptions::default())).expect("these tests need an adapter")
@@ -88,6 +91,7 @@ struct Told {
     measured: Vec<Measured>,
     rollouts: Vec<Rollouts>,
     reference: Vec<u8>,
+    aside: Vec<(String, Vec<SetAside>)>,
 }
 
 /// Runs to the end, or asks to stop after `stop_after` steps' metrics.
@@ -100,6 +104,7 @@ fn run(online: &mut Online, stop_after: Option<usize>) -> Told {
             Event::Measured(measured) => told.measured.push(measured),
             Event::Rollouts(rollouts) => told.rollouts.push(rollouts),
             Event::Reference(bytes) => told.reference = bytes,
+            Event::SetAside { name, completions } => told.aside.push((name, completions)),
             _ => {}
         }
         if Some(told.metrics.len()) == stop_after {
@@ -299,4 +304,99 @@ fn what_rollouts_cannot_feed_is_refused_at_once() {
         refused(Objective::Tbrm, OnlineConfig { replay: 0, steps_per_batch: 0, ..online() }),
         "`steps_per_batch` is 0"
     );
+}
+
+/// Fails on completions that begin with a capital letter or a bracket, about a tenth; says no number for a digit.
+struct Moody;
+
+impl Reward for Moody {
+    fn name(&self) -> &str {
+        "moody"
+    }
+
+    fn check(&self, _: &Record) -> Result<()> {
+        Ok(())
+    }
+
+    fn score(&self, record: &Record, completion: &str) -> Result<f64> {
+        match completion.chars().next() {
+            Some('A'..='Z' | '(') => {
+                let what = format!("line {}: cannot judge {completion:?}", record.line);
+                Err(Error::new(ErrorKind::Data, what, "say something else"))
+            }
+            Some('0'..='9') => Ok(f64::NAN),
+            _ => Ok(completion.len() as f64),
+        }
+    }
+}
+
+gpu_test!(failures_stop_the_run_or_are_set_aside);
+fn failures_stop_the_run_or_are_set_aside() {
+    let gpu = gpu();
+    let begin = || OnlineStart { rewards: Rewards::new(vec![(Box::new(Moody), 1.0)]), ..start(&gpu) };
+    let strict = OnlineConfig { rollouts: 4, ..online() };
+    let train = TrainConfig { batch: 32, steps: 3, eval_every: 2, ..train() };
+    let mut run_strict = Online::new(&gpu, &train, &strict, begin()).unwrap();
+    let error = loop {
+        match block_on(run_strict.next()) {
+            Ok(event) => assert!(event.is_some(), "it ran to its end"),
+            Err(error) => break error,
+        }
+    };
+    // The file, the line and the completion.
+    assert!(error.what.starts_with("prompts.jsonl: line ") && error.what.contains('"'), "{error}");
+
+    let lenient = OnlineConfig { set_aside_failures: true, ..strict };
+    let of = |objective| {
+        let terms = Terms::published(objective, LossType::Grpo);
+        let train = TrainConfig { objective, terms, ..train.clone() };
+        run(&mut Online::new(&gpu, &train, &lenient, begin()).unwrap(), None)
+    };
+    let told = of(Objective::Tbrm);
+    let rounds: Vec<&(String, Vec<SetAside>)> =
+        told.aside.iter().filter(|(name, _)| name.starts_with("round_")).collect();
+    assert_eq!(rounds[0].0, "round_000000");
+    assert!(told.aside.iter().any(|(name, _)| name.starts_with("eval_")), "{:?}", told.aside);
+    let first = &rounds[0].1;
+    assert_eq!(told.metrics[0].more["completions/set_aside"], first.len() as f64);
+    assert_eq!(told.rollouts[0].completions, 32 - first.len());
+    for aside in first {
+        let kind = aside.completion.chars().next().expect("a first character");
+        let reason = if kind.is_ascii_digit() { "gave NaN" } else { "cannot judge" };
+        assert!(
+            aside.reason.contains(reason) && aside.file == "prompts.jsonl" && aside.line > 0,
+            "{aside:?}"
+        );
+    }
+    assert!(told.metrics.iter().all(|m| m.loss.is_finite()));
+
+    // Where completions of a prompt are compared, the group goes.
+    let grouped = of(Objective::Rloo);
+    let lines: std::collections::BTreeSet<usize> = first.iter().map(|aside| aside.line).collect();
+    assert_eq!(grouped.aside[0].1, *first);
+    assert_eq!(grouped.metrics[0].more["completions/set_aside"], 4.0 * lines.len() as f64);
+    assert_eq!(grouped.rollouts[0].completions, 32 - 4 * lines.len());
+}
+
+gpu_test!(a_stop_text_is_trained_on_as_it_was_drawn_and_judged_without);
+fn a_stop_text_is_trained_on_as_it_was_drawn_and_judged_without() {
+    let gpu = gpu();
+    let stop: Vec<String> = (b'a'..=b'z').map(|c| char::from(c).to_string()).collect();
+    let config = OnlineConfig { rollouts: 4, stop, ..online() };
+    let train = TrainConfig { batch: 32, steps: 1, ..train() };
+    let mut online = Online::new(&gpu, &train, &config, start(&gpu)).unwrap();
+    let told = run(&mut online, None);
+    // A letter alone would be rewarded, and the text ends before it.
+    assert_eq!(told.metrics[0].reward, Some(0.0));
+    let pool = Pool::from_bytes(told.checkpoints[0].rollouts.as_ref().expect("an online run's")).unwrap().0;
+    let letter = |token: &u32| (97..123).contains(token);
+    let stopped = pool.all().filter(|rolled| rolled.trajectory.tokens.last().is_some_and(letter)).count();
+    assert!(stopped > 3, "nothing to test: {stopped}");
+    for rolled in pool.all() {
+        let tokens = &rolled.trajectory.tokens[rolled.trajectory.prompt_len..];
+        let (last, before) = tokens.split_last().expect("a token");
+        assert!(!before.iter().any(letter), "{tokens:?}");
+        assert_eq!(rolled.trajectory.truncated, !letter(last) && *last != 256, "{tokens:?}");
+        assert_eq!(rolled.trajectory.logps.as_ref().map(Vec::len), Some(tokens.len()));
+    }
 }
