@@ -82,7 +82,7 @@ mod tests {
             ("END", 3, ""),
             (
                 "a long text, longer than any window, before the END of it",
-                52,
+                51,
                 "a long text, longer than any window, before the ",
             ),
         ] {
