@@ -5,14 +5,15 @@
 // logp = chosen - lse; V_h = lse of row h; rho = sum(logp - ref_logp); all of kappa * logits. Every gradient carries
 // weight * kappa * inv_weight: kappa because the logits stand in the formulas multiplied by it.
 //
-// Where b = a (all but tbrm, brm and hybrid) the kernel writes a alone, and a copy makes b of it.
+// Where b = a (all but tbrm, brm and hybrid) the kernel writes a alone, and a copy makes b of it. Of ppo a second kernel
+// makes dloss/dvalue of the critic's values.
 
 #import shared/grid
 
 const WG: u32 = 8u;
 // Words of one trajectory in `traj` and in `stats`.
 const TRAJ: u32 = 4u;
-const STATS: u32 = 10u;
+const STATS: u32 = 14u;
 
 struct ObjectiveParams {
     trajectories: u32, // S
@@ -30,6 +31,8 @@ struct ObjectiveStep {
     per_completion: u32, // grpo: 1 where each completion's loss is the mean over its tokens
     lambda: f32, // hybrid: the share of tbrm
     tbrm_inv_weight: f32, // hybrid: 1 / sum of the step's weights
+    value_coefficient: f32, // ppo: weight of the critic's loss
+    value_clip: f32, // ppo: how far a value may move from the old one
 }
 
 @group(0) @binding(0) var<uniform> p: ObjectiveParams;
@@ -41,11 +44,17 @@ struct ObjectiveStep {
 @group(0) @binding(5) var<storage, read> chosen: array<f32>; // (R)
 @group(0) @binding(6) var<storage, read> ref_logp: array<f32>; // (R)
 @group(0) @binding(7) var<storage, read> entropy: array<f32>; // (R)
-@group(0) @binding(8) var<storage, read_write> stats: array<f32>; // (S, STATS): logp, rho, v1, entropy (sums), loss (weighted), residual, residual^2 (over the tokens for brm), weight, tokens clipped below and above (grpo)
+@group(0) @binding(8) var<storage, read_write> stats: array<f32>; // (S, STATS): logp, rho, v1, entropy (sums), loss (weighted), residual, residual^2 (over the tokens for brm), weight, tokens clipped below and above (grpo, ppo); ppo: the critic's loss (weighted), sums of (logp - old_logp)^2 / 2 and of ratios, tokens whose value was clipped
 @group(0) @binding(9) var<storage, read_write> a: array<f32>; // (R)
 @group(0) @binding(10) var<storage, read_write> b: array<f32>; // (R)
 @group(0) @binding(11) var<storage, read> old_logp: array<f32>; // (R) of the policy that wrote the completion
 @group(0) @binding(12) var<storage, read> sets: array<u32>; // (S, 2) first trajectory, and one past the last, of its group or pair
+
+@group(0) @binding(13) var<storage, read> advantages: array<f32>; // (R)
+@group(0) @binding(14) var<storage, read> old_value: array<f32>; // (R) by the critic at the time of the rollout
+@group(0) @binding(15) var<storage, read> returns: array<f32>; // (R) what the value is to become
+@group(0) @binding(16) var<storage, read> value: array<f32>; // (R)
+@group(0) @binding(17) var<storage, read_write> dvalue: array<f32>; // (R) =
 
 fn trajectory(wid: vec3<u32>, nwg: vec3<u32>, lid: u32) -> u32 {
     return group_index(wid, nwg) * WG + lid;
@@ -218,6 +227,25 @@ fn objective_rloo(
     report(s, -advantage * share * stats[s * STATS], 0.0);
 }
 
+// min(r A, clip(r) A) = kept * A, and its derivative by logp.
+struct Surrogate {
+    kept: f32,
+    slope: f32,
+    below: f32, // 1 where the ratio was clipped below
+    above: f32, // and above
+}
+
+fn surrogate(ratio: f32, advantage: f32) -> Surrogate {
+    // The minimum is the clipped ratio, a constant, on one side only: where the ratio went the advantage's way.
+    if advantage < 0.0 && ratio < 1.0 - step.clip_low {
+        return Surrogate(1.0 - step.clip_low, 0.0, 1.0, 0.0);
+    }
+    if advantage > 0.0 && ratio > 1.0 + step.clip_high {
+        return Surrogate(1.0 + step.clip_high, 0.0, 0.0, 1.0);
+    }
+    return Surrogate(ratio, ratio * advantage, 0.0, 0.0);
+}
+
 // Per token -min(r A, clip(r) A) + kl * k3, r = exp(logp - old_logp), k3 = exp(ref_logp - logp) - (ref_logp - logp) - 1.
 @compute @workgroup_size(WG)
 fn objective_grpo(
@@ -243,20 +271,9 @@ fn objective_grpo(
     var above = 0.0;
     for (var r = first; r < last; r++) {
         let logp = chosen[r] - lse[r];
-        let ratio = exp(logp - old_logp[r]);
-        var kept = ratio;
-        // The minimum is the clipped ratio, a constant, on one side only: where the ratio went the advantage's way.
-        var slope = ratio * advantage;
-        if advantage < 0.0 && ratio < 1.0 - step.clip_low {
-            kept = 1.0 - step.clip_low;
-            slope = 0.0;
-            below += 1.0;
-        }
-        if advantage > 0.0 && ratio > 1.0 + step.clip_high {
-            kept = 1.0 + step.clip_high;
-            slope = 0.0;
-            above += 1.0;
-        }
+        let clipped = surrogate(exp(logp - old_logp[r]), advantage);
+        below += clipped.below;
+        above += clipped.above;
         var k3 = 0.0;
         var dk3 = 0.0;
         // Without the term there is no reference, and its 0 would overflow.
@@ -265,9 +282,9 @@ fn objective_grpo(
             k3 = exp(gap) - gap - 1.0;
             dk3 = 1.0 - exp(gap);
         }
-        loss += step.kl * k3 - kept * advantage;
+        loss += step.kl * k3 - clipped.kept * advantage;
         // What overflows in padding must not reach the gradient: infinity times 0 is NaN.
-        a[r] = select((step.kl * dk3 - slope) * share * step.kappa, 0.0, weight == 0.0);
+        a[r] = select((step.kl * dk3 - clipped.slope) * share * step.kappa, 0.0, weight == 0.0);
     }
     stats[base + 4u] = select(loss * share, 0.0, weight == 0.0);
     stats[base + 5u] = 0.0;
@@ -363,4 +380,71 @@ fn objective_hybrid(
         b[r] = mix(b[r], select(g, 0.0, r == traj_start[s]), step.lambda);
     }
     report(s, mix(stats[base + 4u], share * delta * delta, step.lambda), delta);
+}
+
+// Per token -min(r A, clip(r) A), r = exp(logp - old_logp), A of each token; the critic's part follows.
+@compute @workgroup_size(WG)
+fn objective_ppo(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let s = trajectory(wid, nwg, lid);
+    if s >= p.trajectories {
+        return;
+    }
+    let base = s * STATS;
+    let weight = traj[s * TRAJ + 1u];
+    let share = weight * step.inv_weight;
+    var loss = 0.0;
+    var below = 0.0;
+    var above = 0.0;
+    var squares = 0.0;
+    var ratios = 0.0;
+    for (var r = traj_start[s]; r < traj_start[s + 1u]; r++) {
+        let gap = chosen[r] - lse[r] - old_logp[r];
+        let ratio = exp(gap);
+        let clipped = surrogate(ratio, advantages[r]);
+        loss -= clipped.kept * advantages[r];
+        below += clipped.below;
+        above += clipped.above;
+        squares += 0.5 * gap * gap;
+        ratios += ratio;
+        // What overflows in padding must not reach the gradient: infinity times 0 is NaN.
+        a[r] = select(-clipped.slope * share * step.kappa, 0.0, weight == 0.0);
+    }
+    report(s, select(loss * share, 0.0, weight == 0.0), 0.0);
+    stats[base + 8u] = below;
+    stats[base + 9u] = above;
+    stats[base + 11u] = squares;
+    stats[base + 12u] = ratios;
+}
+
+// Per token 1/2 max((v - G)^2, (v' - G)^2), v' = v within the clip of the old value: added to the loss with its weight.
+@compute @workgroup_size(WG)
+fn objective_ppo_value(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let s = trajectory(wid, nwg, lid);
+    if s >= p.trajectories {
+        return;
+    }
+    let base = s * STATS;
+    let share = traj[s * TRAJ + 1u] * step.inv_weight;
+    var loss = 0.0;
+    var count = 0.0;
+    for (var r = traj_start[s]; r < traj_start[s + 1u]; r++) {
+        let off = value[r] - returns[r];
+        let near = clamp(value[r], old_value[r] - step.value_clip, old_value[r] + step.value_clip) - returns[r];
+        // Only beyond the clip is the clipped error the larger, and there it is a constant.
+        let clipped = near * near > off * off;
+        loss += 0.5 * max(off * off, near * near);
+        count += select(0.0, 1.0, clipped);
+        dvalue[r] = select(step.value_coefficient * share * off, 0.0, clipped || share == 0.0);
+    }
+    stats[base + 4u] += step.value_coefficient * share * loss;
+    stats[base + 10u] = share * loss;
+    stats[base + 13u] = count;
 }

@@ -1,12 +1,14 @@
 //! Accuracy on problems with known answers: several completions of each are drawn and judged.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::data::tokenizer::Tokenizer;
 use crate::data::trajectory::Encoder;
 use crate::data::{Record, Rejection};
 use crate::error::Result;
-use crate::reward::Reward;
+use crate::online::Rewards;
 use crate::rollout::{Completion, Progress, Prompt, Rollout};
 
 /// A record whose prompt a model is to continue.
@@ -64,20 +66,22 @@ pub struct Attempt {
     pub completion: Completion,
     /// Its text, without special tokens.
     pub text: String,
-    /// What the verifier gave it.
+    /// What the verifiers gave it, weighed and added up.
     pub reward: f64,
-    /// What it answers, as a majority vote counts it.
+    /// What each of them gave it.
+    pub rewards: Vec<f64>,
+    /// What it answers, as a majority vote counts it: by the first verifier.
     pub vote: Option<String>,
 }
 
 /// Draws and judges `samples` completions of each problem. Sample `k` of a problem is the same however many are drawn.
 ///
 /// # Errors
-/// As [`Rollout::generate`] and [`Reward::score`].
+/// As [`Rollout::generate`] and [`Rewards::score`].
 pub async fn attempt(
     rollout: &mut Rollout,
     tokenizer: &Tokenizer,
-    reward: &dyn Reward,
+    rewards: &Rewards,
     problems: &[Problem<'_>],
     samples: usize,
     max_new: usize,
@@ -95,9 +99,9 @@ pub async fn attempt(
     let mut completions = rollout.generate(&prompts, progress).await?.into_iter();
     let mut judge = |problem: &Problem<'_>| {
         let attempts = completions.by_ref().take(samples).map(|completion| {
-            let text = tokenizer.decode(&completion.tokens, false)?;
-            let (reward, vote) = (reward.score(problem.record, &text)?, reward.vote(&text));
-            Ok(Attempt { completion, text, reward, vote })
+            let text = rollout.text(tokenizer, &completion)?;
+            let (judged, vote) = (rewards.score(problem.record, &text)?, rewards.vote(&text));
+            Ok(Attempt { completion, text, reward: judged.total, rewards: judged.each, vote })
         });
         attempts.collect::<Result<Vec<_>>>()
     };
@@ -148,8 +152,11 @@ pub struct Accuracy {
     pub maj: Mean,
     /// Tokens of a completion.
     pub mean_length: f64,
-    /// The share of completions that ended with a stop token.
+    /// The share of completions that ended with a stop token or text.
     pub finished_ratio: f64,
+    /// avg@K of each reward by its name, where several are added up.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rewards: BTreeMap<String, Mean>,
 }
 
 impl Accuracy {
@@ -175,7 +182,22 @@ impl Accuracy {
             maj: over(&majority),
             mean_length: over(&|a| share(a, &|a| a.completion.tokens.len() as f64)).mean,
             finished_ratio: over(&|a| share(a, &|a| f64::from(u8::from(a.completion.finished)))).mean,
+            rewards: BTreeMap::new(),
         }
+    }
+
+    /// With the mean of each reward besides that of their sum, where there are several of these `names`.
+    #[must_use]
+    pub fn by_reward(mut self, names: Vec<String>, attempts: &[Vec<Attempt>]) -> Accuracy {
+        if names.len() > 1 {
+            let mean = |i: usize| {
+                let of =
+                    |all: &Vec<Attempt>| all.iter().map(|a| a.rewards[i]).sum::<f64>() / all.len() as f64;
+                Mean::new(&attempts.iter().map(of).collect::<Vec<_>>())
+            };
+            self.rewards = names.into_iter().enumerate().map(|(i, name)| (name, mean(i))).collect();
+        }
+        self
     }
 }
 
@@ -218,7 +240,7 @@ mod tests {
     fn attempt(vote: &str, reward: f64) -> Attempt {
         let vote = (!vote.is_empty()).then(|| vote.to_owned());
         let completion = Completion { tokens: vec![0; 3], finished: reward > 0.0, ..Completion::default() };
-        Attempt { completion, text: String::new(), reward, vote }
+        Attempt { completion, text: String::new(), reward, rewards: vec![reward, 2.0 * reward], vote }
     }
 
     /// Over all ways to choose k of n completions, the first `right` of which are right.
@@ -258,7 +280,8 @@ mod tests {
     fn means_and_errors_are_over_problems() {
         let right = vec![attempt("1", 1.0), attempt("1", 1.0), attempt("2", 0.0), attempt("1", 1.0)];
         let wrong = vec![attempt("2", 0.0), attempt("2", 0.0), attempt("3", 0.0), attempt("1", 1.0)];
-        let accuracy = Accuracy::new(&[right.clone(), wrong]);
+        let both = [right.clone(), wrong];
+        let accuracy = Accuracy::new(&both);
         assert_eq!((accuracy.problems, accuracy.samples), (2, 4));
         assert_eq!(accuracy.avg, Mean { mean: 0.5, standard_error: Some(0.25) });
         assert_eq!(accuracy.maj, Mean { mean: 0.5, standard_error: Some(0.5) });
@@ -267,6 +290,13 @@ mod tests {
         assert_eq!((accuracy.mean_length, accuracy.finished_ratio), (3.0, 0.5));
         assert_eq!(Accuracy::new(&[right]).avg, Mean { mean: 0.75, standard_error: None });
         let json = serde_json::to_value(&accuracy).unwrap();
+        assert!(json.get("rewards").is_none());
+        let named = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            serde_json::to_value(accuracy.clone().by_reward(names, &both)).unwrap()
+        };
+        assert_eq!(named(&["one"]), json);
+        assert_eq!(named(&["one", "two"])["rewards"]["two"]["mean"], 1.0);
         assert_eq!(json["pass"][1], serde_json::json!({"k": 2, "mean": 0.75, "standard_error": 0.25}));
     }
 }

@@ -3,13 +3,16 @@
 //!
 //! A prompt's keys and values enter a slot of the cache packed with other prompts' (all but its last token); then decode
 //! steps, each a recorded plan, take the last token of every sequence and draw the next one on the device. The host
-//! looks in every few steps (about once a second where a readback is slow): it collects what was drawn, lets waiting prompts into free slots, and goes over to a plan
-//! of fewer rows when few sequences are left.
+//! looks in every few steps (about once a second where a readback is slow): it collects what was drawn, lets waiting
+//! prompts into free slots, and goes over to a plan of fewer rows when few sequences are left.
+
+mod stop;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
 use crate::data::batch::bucket;
+use crate::data::tokenizer::Tokenizer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::buffer::{Buffer, WORD};
 use crate::gpu::kernels::sample::{SampleNext, SampleParams};
@@ -18,6 +21,8 @@ use crate::model::cache::{KvCache, NO_SLOT, RowsIn};
 use crate::model::{Model, ModelConfig};
 use crate::ops::{Names, Ops, Variants};
 use crate::platform::now;
+
+pub use stop::StopText;
 
 /// Decode steps between two looks at the results, where a look costs little: a sequence that ends in between idles until then.
 const STEPS: usize = 8;
@@ -81,13 +86,13 @@ pub struct Prompt {
 /// What a prompt was continued with.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Completion {
-    /// The new tokens, the stop token included.
+    /// The new tokens, the stop token included, or the token that completes a stop text.
     pub tokens: Vec<u32>,
     /// Their log-probs under the policy, before top-k and top-p.
     pub logps: Vec<f32>,
     /// The value of the prompt: log-sum-exp of the first new token's logits, times kappa.
     pub v1: f32,
-    /// Whether it ends with a stop token, and not where the most new tokens were reached.
+    /// Whether it ends with a stop token or text, and not where the most new tokens were reached.
     pub finished: bool,
 }
 
@@ -117,6 +122,7 @@ pub struct Rollout {
     prompts_seq_start: View, // (prefill tokens)
     staging: Option<Buffer>, // made at the first use: a rehearsal has none
     looks: Together,         // of STEPS decode steps each
+    stop_text: Option<StopText>,
     arena: Arena,
     decode: Vec<(usize, Plan)>, // by rows, ascending
     prefill: HashMap<usize, Plan>,
@@ -126,6 +132,7 @@ pub struct Rollout {
 struct Active {
     index: usize, // of the prompt
     slot: usize,
+    seen: usize, // tokens that complete no stop text
 }
 
 /// Prompts that are being continued, a few tokens at a time. To end early, drop it between two calls of
@@ -151,7 +158,7 @@ impl Generation<'_> {
         let mut entering = Vec::new();
         while let (Some(&index), Some(&slot)) = (self.waiting.front(), self.free.last()) {
             entering.push((&self.prompts[index], slot));
-            self.active.push(Active { index, slot });
+            self.active.push(Active { index, slot, seen: 0 });
             self.waiting.pop_front();
             self.free.pop();
         }
@@ -163,11 +170,12 @@ impl Generation<'_> {
             self.rollout.upload_rows(&self.active, &self.prompts, &self.completions);
         }
         self.done.tokens += self.rollout.decode(&self.active, &self.prompts, &mut self.completions).await?;
+        self.cut()?;
         let before = self.active.len();
         self.active.retain(|sequence| {
             let completion = &mut self.completions[sequence.index];
             let last = completion.tokens.last().expect("a step draws a token");
-            completion.finished = self.rollout.config.stops.contains(last);
+            completion.finished |= self.rollout.config.stops.contains(last);
             let ended =
                 completion.finished || completion.tokens.len() == self.prompts[sequence.index].max_new;
             if ended {
@@ -178,6 +186,22 @@ impl Generation<'_> {
         self.changed = self.active.len() < before;
         self.done.completions += before - self.active.len();
         Ok(Some(self.done))
+    }
+
+    /// Ends completions at the token that completes a stop text: what the device drew behind it is forgotten.
+    fn cut(&mut self) -> Result<()> {
+        let Some(stop) = &self.rollout.stop_text else { return Ok(()) };
+        for sequence in &mut self.active {
+            let Completion { tokens, logps, finished, .. } = &mut self.completions[sequence.index];
+            if let Some(end) = stop.end(tokens, sequence.seen)? {
+                self.done.tokens -= tokens.len() - end;
+                tokens.truncate(end);
+                logps.truncate(end);
+                *finished = true;
+            }
+            sequence.seen = tokens.len();
+        }
+        Ok(())
     }
 
     /// What has been drawn so far, a completion for each prompt.
@@ -238,6 +262,7 @@ impl Rollout {
             prompts_seq_start: gpu.storage("prompts.seq_start", prefill_tokens)?,
             staging: None,
             looks: Together::new(gpu, LEFT_OUT),
+            stop_text: None,
             config,
             arena: Arena::default(),
             decode: Vec::new(),
@@ -253,6 +278,22 @@ impl Rollout {
                 return Ok(rollout);
             }
             rows = rows.div_ceil(2).max(FEWEST_ROWS);
+        }
+    }
+
+    /// From now on a stop text ends a completion too.
+    pub fn stop_at(&mut self, stop: StopText) {
+        self.stop_text = Some(stop);
+    }
+
+    /// The text of a completion, without special tokens and up to where a stop text begins.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tokenizer`].
+    pub fn text(&self, tokenizer: &Tokenizer, completion: &Completion) -> Result<String> {
+        match &self.stop_text {
+            Some(stop) => stop.text(&completion.tokens),
+            None => tokenizer.decode(&completion.tokens, false),
         }
     }
 

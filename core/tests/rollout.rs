@@ -1,9 +1,10 @@
 //! Generation: what is drawn is what the model says, whatever is generated beside it.
 
+use tbrm_core::data::tokenizer::Tokenizer;
 use tbrm_core::data::trajectory::Trajectory;
 use tbrm_core::gpu::GpuOptions;
 use tbrm_core::model::ModelConfig;
-use tbrm_core::rollout::{Completion, Progress, Prompt, Rollout, RolloutConfig, Sampling};
+use tbrm_core::rollout::{Completion, Progress, Prompt, Rollout, RolloutConfig, Sampling, StopText};
 use tbrm_core::train::{Engine, EngineConfig};
 use tbrm_core::{Error, ErrorKind, Gpu, Model};
 use tbrm_testing::{block_on, gpu_test};
@@ -345,5 +346,40 @@ fn weights_that_are_not_finite_are_found_out() {
         let mut rollout = rollout(&gpu, &model, config(2, sampling));
         let error = refusal(block_on(rollout.generate(&prompts(3), |_| {})));
         assert!(error.kind == ErrorKind::NotFinite && error.what.contains("prompt 1"), "{error:?}");
+    }
+}
+
+gpu_test!(a_stop_text_ends_a_completion_at_its_last_token_whatever_the_batch);
+fn a_stop_text_ends_a_completion_at_its_last_token_whatever_the_batch() {
+    let gpu = open();
+    let (model, tokenizer, prompts) = (model(&gpu), Tokenizer::bytes().expect("embedded"), prompts(14));
+    let without = generate(&mut rollout(&gpu, &model, config(6, drawn(1.0))), &prompts);
+    let text = |tokens: &[u32]| tokenizer.decode(tokens, false).expect("decodes");
+    // Two tokens in a row of one completion, and a token that many have.
+    let longest = without.iter().max_by_key(|c| c.tokens.len()).expect("some");
+    let stops = [text(&longest.tokens[9..11]), text(&[13]), text(&[40])];
+    let end = |tokens: &[u32]| {
+        (1..=tokens.len()).find(|&end| stops.iter().any(|stop| text(&tokens[..end]).contains(stop)))
+    };
+    let cut: Vec<Option<usize>> = without.iter().map(|c| end(&c.tokens)).collect();
+    assert!(cut.iter().flatten().count() >= 3, "nothing to test: {cut:?}");
+    assert!(cut.iter().zip(&without).any(|(cut, c)| cut.is_some_and(|end| end < c.tokens.len())));
+    for slots in [1, 6, 14] {
+        let mut rollout = rollout(&gpu, &model, config(slots, drawn(1.0)));
+        rollout.stop_at(StopText::new(&tokenizer, &stops).expect("texts"));
+        let mut tokens = 0;
+        let generated = block_on(rollout.generate(&prompts, |progress| tokens = progress.tokens));
+        let with = generated.unwrap_or_else(|e| panic!("{}; {}", e.what, e.help));
+        for ((plain, stopped), cut) in without.iter().zip(&with).zip(&cut) {
+            let len = cut.unwrap_or(plain.tokens.len());
+            assert_eq!(stopped.tokens, plain.tokens[..len], "{slots} slots");
+            assert_eq!(stopped.logps, plain.logps[..len]);
+            assert_eq!((stopped.v1, stopped.finished), (plain.v1, cut.is_some() || plain.finished));
+            let said = rollout.text(&tokenizer, stopped).expect("decodes");
+            assert!(
+                text(&stopped.tokens).starts_with(&said) && !stops.iter().any(|stop| said.contains(stop))
+            );
+        }
+        assert_eq!(tokens, with.iter().map(|c| c.tokens.len()).sum::<usize>());
     }
 }

@@ -11,8 +11,8 @@ use clap::{Args, Parser, Subcommand};
 pub use names::with_options;
 pub use rl::{EvalPrompts, RlArgs, RolloutArgs};
 pub use values::{
-    BenchWeights, Calibrate, LogFormat, LossType, Objective, Preset, PromptStyle, Schedule, TokenizerSource,
-    Truncated,
+    BenchWeights, Calibrate, KlEstimator, LogFormat, LossType, Objective, Preset, PromptStyle, Schedule,
+    TokenizerSource, Truncated,
 };
 use values::{not_negative, positive, positive_count, probability};
 
@@ -195,13 +195,13 @@ pub struct ObjectiveArgs {
     /// How strongly the reward pulls away from the reference: smaller is stronger (default: 0.05; dpo 0.1, a2po 0.001)
     #[arg(long, value_name = "B", value_parser = positive, allow_negative_numbers = true)]
     pub beta: Option<f64>,
-    /// reinforce, rloo, grpo: weight of the KL term (default: 0.05, grpo 0.04, its other loss types 0)
+    /// reinforce, rloo, grpo, ppo: weight of the KL term (default: 0.05, grpo 0.04, its other loss types 0)
     #[arg(long, value_name = "C", value_parser = not_negative, allow_negative_numbers = true)]
     pub kl_coefficient: Option<f64>,
-    /// grpo: how far below 1 the ratio to the old policy counts (default: 0.2)
+    /// grpo, ppo: how far below 1 the ratio to the old policy counts (default: 0.2)
     #[arg(long, value_name = "EPS", value_parser = not_negative, allow_negative_numbers = true)]
     pub clip: Option<f64>,
-    /// grpo: how far above 1 it counts (default: 0.2, dapo 0.28)
+    /// grpo, ppo: how far above 1 it counts (default: 0.2, dapo 0.28)
     #[arg(long, value_name = "EPS", value_parser = not_negative, allow_negative_numbers = true)]
     pub clip_high: Option<f64>,
     /// grpo: how the mean over tokens is taken (default: grpo)
@@ -219,6 +219,21 @@ pub struct ObjectiveArgs {
     /// hybrid: the objective that tbrm is mixed with (default: grpo)
     #[arg(long, value_enum)]
     pub hybrid_with: Option<Objective>,
+    /// ppo: the discount of a token (default: 1)
+    #[arg(long, value_name = "G", value_parser = not_negative, allow_negative_numbers = true)]
+    pub gamma: Option<f64>,
+    /// ppo: the lambda of generalized advantage estimation (default: 0.95)
+    #[arg(long, visible_alias = "lam", value_name = "L", value_parser = not_negative, allow_negative_numbers = true)]
+    pub gae_lambda: Option<f64>,
+    /// ppo: how the KL penalty of a token is estimated (default: k1)
+    #[arg(long, value_enum)]
+    pub kl_estimator: Option<KlEstimator>,
+    /// ppo: weight of the critic's loss (default: 0.1)
+    #[arg(long, visible_alias = "vf-coef", value_name = "C", value_parser = not_negative, allow_negative_numbers = true)]
+    pub value_coefficient: Option<f64>,
+    /// ppo: how far from the old value a new one counts (default: 0.2)
+    #[arg(long, visible_alias = "cliprange-value", value_name = "EPS", value_parser = positive, allow_negative_numbers = true)]
+    pub value_clip: Option<f64>,
     /// Factor on the logits: the policy that is trained samples at temperature 1/K
     #[arg(long, value_name = "K", default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     pub logit_scale: f64,
@@ -359,6 +374,9 @@ pub struct SamplingArgs {
     /// Draw from the K likeliest tokens
     #[arg(long, value_name = "K", value_parser = positive_count)]
     pub top_k: Option<usize>,
+    /// End the text before TEXT, where that first appears; may be given several times
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub stop: Vec<String>,
 }
 
 /// Options of `eval`.
@@ -370,9 +388,13 @@ pub struct EvalArgs {
     /// Problems, as JSONL with `prompt` and `answer`, or GSM8K, AIME, AMC, Minerva Math or OlympiadBench as published
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// How an answer is judged: exact, numeric, math, regex:PATTERN, contains:TEXT, length:MIN-MAX, task:NAME or command:PROGRAM
-    #[arg(long, value_name = "KIND")]
-    pub reward: String,
+    /// How an answer is judged: exact, numeric, math, regex:PATTERN, contains:TEXT, length:MIN-MAX, task:NAME or command:PROGRAM;
+    /// several are added up, and the first of them counts votes
+    #[arg(long, value_name = "KIND", required = true)]
+    pub reward: Vec<String>,
+    /// The weight of each reward (default: 1)
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub reward_weight: Vec<f64>,
     /// What is written around each question
     #[arg(long, value_enum, default_value_t)]
     pub prompt_style: PromptStyle,

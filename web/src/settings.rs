@@ -35,7 +35,8 @@ pub fn settings() -> JsValue {
         };
         Setting { name: setting.name, default: setting.default(), kind, choices, help: setting.help }
     });
-    to_js(&all)
+    // Of arrays serde takes no more than 32.
+    to_js(&Vec::from(all))
 }
 
 /// What a run will take: memory, steps, tokens. Nothing is allocated for it.

@@ -4,6 +4,7 @@ use crate::data::batch::{Batch, Shape};
 use crate::error::Result;
 use crate::gpu::kernels::objective::Variant;
 use crate::gpu::{Gpu, View};
+use crate::objective::Critique;
 
 /// Arrays of one micro-batch, large enough for every shape; they outlive plans.
 pub struct Inputs {
@@ -42,13 +43,21 @@ pub(crate) struct Known {
     pub v_ref: Vec<f32>,
     /// (S) see [`crate::objective`].
     pub signal: Vec<f32>,
+    /// Of ppo: (R).
+    pub critique: Option<Critique>,
 }
 
 impl Known {
     /// Zeros: for plans that score.
     pub(crate) fn nothing(shape: Shape) -> Known {
         let (rows, trajectories) = (vec![0.0; shape.rows], vec![0.0; shape.trajectories]);
-        Known { ref_logp: rows.clone(), old_logp: rows, v_ref: trajectories.clone(), signal: trajectories }
+        Known {
+            ref_logp: rows.clone(),
+            old_logp: rows,
+            v_ref: trajectories.clone(),
+            signal: trajectories,
+            critique: None,
+        }
     }
 }
 
@@ -91,7 +100,7 @@ impl Inputs {
 
     /// Writes `batch`, padded to a plan's shape, and what is known besides of its rows and trajectories.
     pub(crate) fn upload(&self, gpu: &Gpu, batch: &Batch, known: &Known) {
-        let Known { ref_logp, old_logp, v_ref, signal } = known;
+        let Known { ref_logp, old_logp, v_ref, signal, .. } = known;
         gpu.write(&self.tokens, &batch.tokens);
         gpu.write(&self.positions, &batch.positions);
         gpu.write(&self.seq_start, &batch.seq_start);

@@ -3,6 +3,7 @@
 pub mod batch_io;
 pub(crate) mod cache;
 pub mod config;
+pub(crate) mod critic;
 pub(crate) mod decoder;
 pub mod device;
 pub mod fresh;

@@ -52,6 +52,20 @@ impl Objective {
                     ("clip_ratio/region_mean", low + high),
                 ]);
             }
+            Objective::Ppo => {
+                let tokens = step.iter().map(|back| back.actions as f64).sum::<f64>();
+                let sum =
+                    |of: &dyn Fn(&TrajectoryStats) -> f64| step.iter().map(|b| of(b.stats)).sum::<f64>();
+                let policy = |s: &TrajectoryStats| s.loss - terms.value_coefficient * s.value_loss;
+                all.extend([
+                    ("loss/policy_avg", sum(&policy)),
+                    ("loss/value_avg", sum(&|s| s.value_loss)),
+                    ("policy/approxkl_avg", sum(&|s| s.approx_kl) / tokens),
+                    ("policy/clipfrac_avg", sum(&|s| s.clipped_low + s.clipped_high) / tokens),
+                    ("val/clipfrac_avg", sum(&|s| s.value_clipped) / tokens),
+                    ("val/ratio", sum(&|s| s.ratio) / tokens),
+                ]);
+            }
             Objective::Dpo => {
                 let mean = |of: &dyn Fn(&TrajectoryStats, &TrajectoryStats) -> f64| {
                     sets().map(|pair| of(pair[0].stats, pair[1].stats)).sum::<f64>() / sizes.len() as f64

@@ -11,6 +11,7 @@ mod grpo;
 mod hybrid;
 mod metrics;
 mod needs;
+pub(crate) mod ppo;
 mod reinforce;
 mod rloo;
 mod sft;
@@ -18,15 +19,17 @@ mod tba;
 mod tbrm;
 mod terms;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::View;
 use crate::gpu::kernels::copy::CopyParams;
 use crate::gpu::kernels::objective::{ObjectiveParams, ObjectiveStep, ObjectiveSums};
+use crate::model::critic::Critic;
 use crate::ops::Ops;
 
 pub(crate) use a2po::value;
 pub(crate) use metrics::Back;
 pub use needs::{Needs, Together};
-pub use terms::{LossType, Terms};
+pub use terms::{KlEstimator, LossType, Terms};
 
 /// What is minimised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -53,6 +56,8 @@ pub enum Objective {
     Tba,
     /// A mean of TBRM and another objective.
     Hybrid,
+    /// Proximal policy optimization, with a critic.
+    Ppo,
 }
 
 /// What an objective reads and writes: S trajectories of R rows in all.
@@ -69,6 +74,19 @@ pub(crate) struct Rows<'a> {
     pub stats: &'a View,      // (S, STATS)
     pub a: &'a View,          // (R)
     pub b: &'a View,          // (R)
+    /// Of ppo.
+    pub critic: Option<&'a Critic>,
+}
+
+/// What ppo holds constant of a completion, or of a micro-batch's rows: a number a token each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Critique {
+    /// By the critic, before the first step on it.
+    pub value: Vec<f32>,
+    /// A, whitened.
+    pub advantage: Vec<f32>,
+    /// G, which the value is to become.
+    pub returns: Vec<f32>,
 }
 
 /// What the host knows of a completion of a step.
@@ -82,7 +100,7 @@ pub struct Member {
 
 impl Objective {
     /// All of them.
-    pub const ALL: [Objective; 10] = [
+    pub const ALL: [Objective; 11] = [
         Objective::Tbrm,
         Objective::Brm,
         Objective::Sft,
@@ -93,6 +111,7 @@ impl Objective {
         Objective::A2po,
         Objective::Tba,
         Objective::Hybrid,
+        Objective::Ppo,
     ];
 
     /// The name in commands and files.
@@ -108,6 +127,7 @@ impl Objective {
             Objective::A2po => "a2po",
             Objective::Tba => "tba",
             Objective::Hybrid => "hybrid",
+            Objective::Ppo => "ppo",
         }
     }
 
@@ -136,11 +156,25 @@ impl Objective {
             Objective::A2po | Objective::Tba => {
                 Needs { reference: true, together: Together::Group, ..rewarded }
             }
+            Objective::Ppo => Needs { reference: regularised, logps: true, ..rewarded },
             Objective::Hybrid => {
                 let other = terms.hybrid_with.needs(terms);
                 Needs { reward: true, reference: true, ..other }
             }
         }
+    }
+
+    /// Refuses what logs cannot feed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] of ppo.
+    pub fn offline(self) -> Result<()> {
+        if self != Objective::Ppo {
+            return Ok(());
+        }
+        let what = "ppo is trained on the model's own rollouts: no log has its critic's values of each token";
+        let help = "use `tbrm rl`, or train with `objective` tbrm, which needs no critic";
+        Err(Error::new(ErrorKind::Config, what, help))
     }
 
     /// Whether it has a residual of its own, which metrics then report.
@@ -155,7 +189,7 @@ impl Objective {
     /// the loss is a mean over tokens; a half in a pair.
     pub fn share(self, terms: &Terms, actions: usize) -> f64 {
         match self {
-            Objective::Sft => actions as f64,
+            Objective::Sft | Objective::Ppo => actions as f64,
             Objective::Grpo => grpo::share(terms, actions),
             Objective::Dpo => 0.5,
             Objective::Hybrid => terms.hybrid_with.share(terms, actions),
@@ -179,7 +213,9 @@ impl Objective {
             all
         };
         match self {
-            Objective::Tbrm | Objective::Brm | Objective::Sft | Objective::Tba => vec![0.0; step.len()],
+            Objective::Tbrm | Objective::Brm | Objective::Sft | Objective::Tba | Objective::Ppo => {
+                vec![0.0; step.len()]
+            }
             Objective::Reinforce => reinforce::advantages(step),
             Objective::Rloo => of_sets(&reinforce::advantages),
             Objective::Grpo => of_sets(&|set| grpo::advantages(terms, set)),
@@ -212,6 +248,8 @@ impl Objective {
             per_completion: u32::from(per_completion),
             lambda: terms.lambda as f32,
             tbrm_inv_weight: inverse(step.map(|(weight, _)| weight).sum()),
+            value_coefficient: terms.value_coefficient as f32,
+            value_clip: terms.value_clip as f32,
         }
     }
 
@@ -245,6 +283,7 @@ impl Objective {
             Objective::A2po => a2po::record(ops, p, rows),
             Objective::Tba => tba::record(ops, p, rows),
             Objective::Hybrid => hybrid::record(ops, p, rows),
+            Objective::Ppo => ppo::record(ops, p, rows),
         }
     }
 }

@@ -45,8 +45,9 @@ impl Objective {
     /// Refuses `data` that lacks what the objective needs; groups and pairs are looked at where they are put together.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`] names the record and what it lacks.
+    /// [`ErrorKind::Data`] names the record and what it lacks; as [`Objective::offline`].
     pub fn check(self, terms: &Terms, data: &[Trajectory]) -> Result<()> {
+        self.offline()?;
         let needs = self.needs(terms);
         let lacking = |lacks: &dyn Fn(&Trajectory) -> bool, what: &str, help: &str| {
             let Some(bad) = data.iter().find(|t| lacks(t)) else { return Ok(()) };

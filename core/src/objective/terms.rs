@@ -18,14 +18,25 @@ pub enum LossType {
     DrGrpo,
 }
 
+/// How ppo estimates the divergence from the reference (Schulman 2020, "Approximating KL divergence").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KlEstimator {
+    /// logp - ref_logp: unbiased.
+    #[default]
+    K1,
+    /// exp(ref_logp - logp) - (ref_logp - logp) - 1: unbiased too, never negative, of less variance.
+    K3,
+}
+
 /// The settings of objectives besides beta, under their names in config.json; which objective reads which, its file says.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
-    /// reinforce, rloo, grpo: weight of the KL term.
+    /// reinforce, rloo, grpo, ppo: weight of the KL term.
     pub kl_coefficient: f64,
-    /// grpo: how far below 1 the ratio may count.
+    /// grpo, ppo: how far below 1 the ratio may count.
     pub clip: f64,
-    /// grpo: how far above 1 it may.
+    /// grpo, ppo: how far above 1 it may.
     pub clip_high: f64,
     /// grpo: how the mean over tokens is taken.
     pub loss_type: LossType,
@@ -37,6 +48,16 @@ pub struct Terms {
     pub lambda: f64,
     /// hybrid: the other objective.
     pub hybrid_with: Objective,
+    /// ppo: the discount of a token.
+    pub gamma: f64,
+    /// ppo: the lambda of generalized advantage estimation.
+    pub gae_lambda: f64,
+    /// ppo: of the KL term.
+    pub kl_estimator: KlEstimator,
+    /// ppo: weight of the critic's loss.
+    pub value_coefficient: f64,
+    /// ppo: how far from the old value a new one may count.
+    pub value_clip: f64,
 }
 
 impl Objective {
@@ -54,6 +75,17 @@ impl Objective {
                 format!(", loss type {kind}, clip {clip} and {clip_high}, KL {kl_coefficient}")
             }
             Objective::A2po => format!(", {value_beta} for V*"),
+            Objective::Ppo => {
+                let Terms { gamma, gae_lambda, kl_estimator, value_coefficient, value_clip, .. } = terms;
+                let estimator = match kl_estimator {
+                    KlEstimator::K1 => "k1",
+                    KlEstimator::K3 => "k3",
+                };
+                format!(
+                    ", KL {kl_coefficient} ({estimator}), clip {clip} and {clip_high}, gamma {gamma}, GAE lambda {gae_lambda}, \
+                     a critic of weight {value_coefficient} and clip {value_clip}"
+                )
+            }
             Objective::Hybrid => {
                 let other = terms.hybrid_with;
                 format!(", {lambda} of tbrm, the rest {}{}", other.name(), other.describe(terms))
@@ -72,13 +104,13 @@ impl Default for Terms {
 }
 
 impl Terms {
-    /// What the papers (for the KL term of reinforce and rloo, TRL) use for `objective`, of a hybrid for the one it mixes
+    /// What the papers (for the KL term of reinforce and rloo, and all of ppo, TRL) use for `objective`, of a hybrid for the one it mixes
     /// with; `loss_length` is the data's to say.
     ///
     /// grpo: clip 0.2 and KL 0.04; its variants without a KL term, dapo with 0.28 above. a2po: 0.5 for V*.
     pub fn published(objective: Objective, loss_type: LossType) -> Terms {
         let kl_coefficient = match (objective, loss_type) {
-            (Objective::Reinforce | Objective::Rloo, _) => 0.05,
+            (Objective::Reinforce | Objective::Rloo | Objective::Ppo, _) => 0.05,
             (Objective::Grpo, LossType::Grpo) => 0.04,
             _ => 0.0,
         };
@@ -91,6 +123,11 @@ impl Terms {
             value_beta: 0.5,
             lambda: 0.5,
             hybrid_with: Objective::Grpo,
+            gamma: 1.0,
+            gae_lambda: 0.95,
+            kl_estimator: KlEstimator::K1,
+            value_coefficient: 0.1,
+            value_clip: 0.2,
         }
     }
 }

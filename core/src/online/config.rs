@@ -38,6 +38,10 @@ pub struct OnlineConfig {
     pub rewards: Vec<String>,
     /// The weight of each.
     pub reward_weights: Vec<f64>,
+    /// Texts that end a completion.
+    pub stop: Vec<String>,
+    /// Completions whose reward fails or is not finite are left out, instead of stopping the run.
+    pub set_aside_failures: bool,
 }
 
 impl Default for OnlineConfig {
@@ -57,6 +61,8 @@ impl Default for OnlineConfig {
             truncated: Truncated::Keep,
             rewards: Vec::new(),
             reward_weights: Vec::new(),
+            stop: Vec::new(),
+            set_aside_failures: false,
         }
     }
 }
@@ -85,6 +91,16 @@ impl OnlineConfig {
                 format!("`data_share` is {}", self.data_share),
                 "give a number from 0 up and below 1",
             );
+        }
+        if train.objective == Objective::Ppo && self.data_share > 0.0 {
+            let what = "ppo is trained on rollouts alone: logged records have no values of its critic";
+            return bad(
+                what.into(),
+                "leave the records out, or train with `objective` tbrm, which needs no critic",
+            );
+        }
+        if self.stop.iter().any(String::is_empty) {
+            return bad("`stop` is no text".into(), "give the text that ends a completion");
         }
         let objective = train.objective.name();
         match train.needs().together {

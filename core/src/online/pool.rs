@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
+use crate::objective::Critique;
 
 /// A completion of a prompt by some earlier policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub(crate) struct Rolled {
     pub ref_logp: Vec<f32>,
     /// V_1 under the reference.
     pub ref_v1: f32,
+    /// Of ppo.
+    pub critique: Option<Critique>,
 }
 
 /// The rollouts of one round.
@@ -147,15 +150,23 @@ impl Pool {
             self.all().flat_map(|r| r.trajectory.logps.clone().unwrap_or_default()).collect();
         let ref_logp: Vec<f32> = self.all().flat_map(|r| r.ref_logp.iter().copied()).collect();
         let v1: Vec<f32> = self.all().flat_map(|r| [r.v1, r.ref_v1]).collect();
+        let critique: Vec<f32> = self
+            .all()
+            .filter_map(|r| r.critique.as_ref())
+            .flat_map(|c| [&c.value, &c.advantage, &c.returns].into_iter().flatten().copied())
+            .collect();
         let view =
             |dtype, len, bytes| TensorView::new(dtype, vec![len], bytes).map_err(|e| damaged(&e.to_string()));
-        let tensors = [
+        let mut tensors = vec![
             ("tokens", view(Dtype::U32, tokens.len(), bytemuck::cast_slice(&tokens))?),
             ("lengths", view(Dtype::U32, lengths.len(), bytemuck::cast_slice(&lengths))?),
             ("logps", view(Dtype::F32, logps.len(), bytemuck::cast_slice(&logps))?),
             ("ref_logp", view(Dtype::F32, ref_logp.len(), bytemuck::cast_slice(&ref_logp))?),
             ("v1", view(Dtype::F32, v1.len(), bytemuck::cast_slice(&v1))?),
         ];
+        if !critique.is_empty() {
+            tensors.push(("critique", view(Dtype::F32, critique.len(), bytemuck::cast_slice(&critique))?));
+        }
         safetensors::serialize(tensors, Some(metadata)).map_err(|e| damaged(&e.to_string()))
     }
 
@@ -177,6 +188,9 @@ impl Pool {
         let logps: Vec<f32> = bytemuck::pod_collect_to_vec(data("logps")?);
         let ref_logp: Vec<f32> = bytemuck::pod_collect_to_vec(data("ref_logp")?);
         let v1: Vec<f32> = bytemuck::pod_collect_to_vec(data("v1")?);
+        // Only ppo has it.
+        let critique: Vec<f32> =
+            file.tensor("critique").map(|t| bytemuck::pod_collect_to_vec(t.data())).unwrap_or_default();
         let total: usize = lengths.chunks(2).map(|l| l[1] as usize).sum();
         let actions: usize = lengths.chunks(2).map(|l| l[1].saturating_sub(l[0]) as usize).sum();
         let count: usize = heads.iter().map(|head| head.count).sum();
@@ -186,6 +200,7 @@ impl Pool {
             && total == tokens.len()
             && actions == logps.len()
             && actions == ref_logp.len()
+            && [0, 3 * actions].contains(&critique.len())
             && lengths.chunks(2).all(|l| l[0] < l[1])
             && heads.iter().all(|head| head.each > 0 && head.count.is_multiple_of(head.each));
         if !fits {
@@ -207,7 +222,13 @@ impl Pool {
                 logps: Some(logps[rows.clone()].to_vec()),
                 ..Trajectory::new(prompt_len, tokens[own].to_vec())
             };
-            Rolled { trajectory, v1: v1[0], ref_v1: v1[1], ref_logp: ref_logp[rows].to_vec() }
+            let own = critique.get(3 * rows.start..3 * rows.end).map(|own| {
+                let (value, rest) = own.split_at(rows.len());
+                let (advantage, returns) = rest.split_at(rows.len());
+                Critique { value: value.to_vec(), advantage: advantage.to_vec(), returns: returns.to_vec() }
+            });
+            let ref_logp = ref_logp[rows].to_vec();
+            Rolled { trajectory, v1: v1[0], ref_v1: v1[1], ref_logp, critique: own }
         };
         let numbers = lengths.chunks(2).zip(v1.chunks(2));
         let mut all =
@@ -243,7 +264,8 @@ mod tests {
             logps: Some(vec![-0.5; 1 + i as usize]),
             ..Trajectory::new(2, vec![i; 3 + i as usize])
         };
-        Rolled { trajectory, v1: 1.5, ref_logp: vec![-0.25; 1 + i as usize], ref_v1: -2.5 }
+        let ref_logp = vec![-0.25; 1 + i as usize];
+        Rolled { trajectory, v1: 1.5, ref_logp, ref_v1: -2.5, critique: None }
     }
 
     fn round(round: u64, each: usize) -> Round {
@@ -266,8 +288,14 @@ mod tests {
         (5..7).for_each(|i| pool.push(round(i, 2), 3));
         let values = [0.1 + 0.2, 1.0 / 3.0];
         let bytes = pool.to_bytes(&values).unwrap();
-        assert_eq!(Pool::from_bytes(&bytes).unwrap(), (pool, values.to_vec()));
+        assert_eq!(Pool::from_bytes(&bytes).unwrap(), (pool.clone(), values.to_vec()));
         assert!(Pool::from_bytes(&bytes[..bytes.len() - 1]).is_err());
+        for (i, rolled) in pool.all_mut().enumerate() {
+            let of = |x: f32| (0..rolled.ref_logp.len()).map(|h| x + h as f32 + i as f32).collect();
+            rolled.critique = Some(Critique { value: of(0.5), advantage: of(100.25), returns: of(-100.0) });
+        }
+        let bytes = pool.to_bytes(&values).unwrap();
+        assert_eq!(Pool::from_bytes(&bytes).unwrap(), (pool, values.to_vec()));
         assert_eq!(Pool::from_bytes(&Pool::default().to_bytes(&[]).unwrap()).unwrap().0, Pool::default());
     }
 }

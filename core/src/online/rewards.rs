@@ -24,6 +24,18 @@ impl Rewards {
     /// # Errors
     /// [`ErrorKind::Config`] names a kind that there is not, or the number of weights.
     pub fn parse(kinds: &[String], weights: &[f64]) -> Result<Rewards> {
+        Rewards::parse_with(kinds, weights, reward::parse)
+    }
+
+    /// The same with a front end's own kinds: `parse` says which verifier a kind is.
+    ///
+    /// # Errors
+    /// As [`Rewards::parse`], and those of `parse`.
+    pub fn parse_with(
+        kinds: &[String],
+        weights: &[f64],
+        parse: impl Fn(&str) -> Result<Box<dyn Reward>>,
+    ) -> Result<Rewards> {
         if kinds.is_empty() || !(weights.is_empty() || weights.len() == kinds.len()) {
             let what = format!("there are {} rewards and {} weights for them", kinds.len(), weights.len());
             return Err(Error::new(
@@ -33,13 +45,27 @@ impl Rewards {
             ));
         }
         let weight = |i: usize| weights.get(i).copied().unwrap_or(1.0);
-        let one = |(i, kind): (usize, &String)| Ok((reward::parse(kind)?, weight(i)));
+        let one = |(i, kind): (usize, &String)| Ok((parse(kind)?, weight(i)));
         kinds.iter().enumerate().map(one).collect::<Result<_>>().map(Rewards)
     }
 
     /// Verifiers of the caller's own, with their weights.
     pub fn new(rewards: Vec<(Box<dyn Reward>, f64)>) -> Rewards {
         Rewards(rewards)
+    }
+
+    /// Their names; where one comes again, with its number.
+    pub fn names(&self) -> Vec<String> {
+        let name = |(i, (reward, _)): (usize, &(Box<dyn Reward>, f64))| {
+            let before = self.0[..i].iter().filter(|(other, _)| other.name() == reward.name()).count();
+            if before == 0 { reward.name().to_owned() } else { format!("{}_{}", reward.name(), before + 1) }
+        };
+        self.0.iter().enumerate().map(name).collect()
+    }
+
+    /// What `completion` answers, as the first of them counts votes.
+    pub fn vote(&self, completion: &str) -> Option<String> {
+        self.0.first().and_then(|(reward, _)| reward.vote(completion))
     }
 
     /// Checks, before anything runs, that `record` has what they need.
@@ -77,14 +103,14 @@ impl Rewards {
     }
 
     /// Mean and spread of each over `judged`, as metrics.
-    pub(crate) fn metrics(&self, judged: &[Judged]) -> BTreeMap<String, f64> {
+    pub(crate) fn metrics(&self, judged: &[&Judged]) -> BTreeMap<String, f64> {
         let n = judged.len() as f64;
         let mut all = BTreeMap::new();
-        for (i, (reward, _)) in self.0.iter().enumerate() {
+        for (i, name) in self.names().into_iter().enumerate() {
             let mean = judged.iter().map(|j| j.each[i]).sum::<f64>() / n;
             let variance = judged.iter().map(|j| (j.each[i] - mean).powi(2)).sum::<f64>() / n;
-            all.insert(format!("rewards/{}/mean", reward.name()), mean);
-            all.insert(format!("rewards/{}/std", reward.name()), variance.sqrt());
+            all.insert(format!("rewards/{name}/mean"), mean);
+            all.insert(format!("rewards/{name}/std"), variance.sqrt());
         }
         all
     }
@@ -123,11 +149,13 @@ mod tests {
             ["4", "so 5"].iter().map(|text| rewards.score(&record(), text).unwrap()).collect();
         assert_eq!(judged[0], Judged { each: vec![1.0, 0.5], total: 1.75 });
         assert_eq!(judged[1].total, -1.0);
-        let metrics = rewards.metrics(&judged);
+        let metrics = rewards.metrics(&judged.iter().collect::<Vec<_>>());
         assert_eq!((metrics["rewards/numeric/mean"], metrics["rewards/numeric/std"]), (0.5, 0.5));
         assert_eq!((metrics["rewards/length/mean"], metrics["rewards/length/std"]), (1.25, 0.75));
         assert!(Rewards::parse(&["numeric".to_owned()], &[1.0, 2.0]).is_err());
         assert!(Rewards::parse(&["best".to_owned()], &[]).is_err());
+        let thrice = ["regex:a", "numeric", "regex:b"].map(str::to_owned);
+        assert_eq!(Rewards::parse(&thrice, &[]).unwrap().names(), ["regex", "numeric", "regex_2"]);
     }
 
     #[test]

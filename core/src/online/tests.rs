@@ -2,17 +2,20 @@
 
 use tbrm_testing::{block_on, gpu_test};
 
+use super::pool::Pool;
 use super::trainer::{Online, OnlineStart};
 use super::*;
 use crate::data::Needs;
 use crate::data::tokenizer::Tokenizer;
 use crate::data::trajectory::{Trajectory, Truncated};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::model::{Model, ModelConfig};
 use crate::objective::{LossType, Objective, Terms};
 use crate::reward::Reward;
-use crate::train::{Calibrate, Checkpoint, Event, Measured, Metrics, Reference, Rollouts, TrainConfig};
+use crate::train::{
+    Calibrate, Checkpoint, Event, Measured, Metrics, Reference, Rollouts, SetAside, TrainConfig,
+};
 
 fn gpu() -> Gpu {
     block_on(Gpu::open(&GpuOptions::default())).expect("these tests need an adapter")
@@ -88,6 +91,7 @@ struct Told {
     measured: Vec<Measured>,
     rollouts: Vec<Rollouts>,
     reference: Vec<u8>,
+    aside: Vec<(String, Vec<SetAside>)>,
 }
 
 /// Runs to the end, or asks to stop after `stop_after` steps' metrics.
@@ -100,6 +104,7 @@ fn run(online: &mut Online, stop_after: Option<usize>) -> Told {
             Event::Measured(measured) => told.measured.push(measured),
             Event::Rollouts(rollouts) => told.rollouts.push(rollouts),
             Event::Reference(bytes) => told.reference = bytes,
+            Event::SetAside { name, completions } => told.aside.push((name, completions)),
             _ => {}
         }
         if Some(told.metrics.len()) == stop_after {
@@ -135,6 +140,56 @@ fn the_model_learns_from_its_own_completions() {
     assert!(told.metrics[119].more["kl_sampled"] > 0.5, "{:?}", told.metrics[119]);
     assert_eq!(first.reward, Some(reward(first)));
     assert_eq!(told.rollouts[0].completions, 32);
+}
+
+gpu_test!(ppo_and_its_critic_learn_and_go_on_to_the_same_bits);
+fn ppo_and_its_critic_learn_and_go_on_to_the_same_bits() {
+    let gpu = gpu();
+    let config = OnlineConfig { rollouts: 4, steps_per_batch: 2, ..online() };
+    let train = TrainConfig {
+        objective: Objective::Ppo,
+        terms: Terms { value_coefficient: 0.5, ..Terms::published(Objective::Ppo, LossType::Grpo) },
+        learning_rate: 1e-2,
+        batch: 32,
+        steps: 120,
+        eval_every: 60,
+        checkpoint_every: 60,
+        ..train()
+    };
+    let told = run(&mut Online::new(&gpu, &train, &config, start(&gpu)).unwrap(), None);
+    let (first, last) = (&told.metrics[0], &told.metrics[119]);
+    let (before, after) = (first.reward.unwrap(), told.measured[1].reward);
+    assert!(before < 0.4 && after > 0.8, "{before}, then {after}");
+    // Before the first update the policy is the one that wrote them, and the critic says 0.
+    assert!(
+        (first.more["val/ratio"] - 1.0).abs() < 1e-3 && first.more["policy/clipfrac_avg"] == 0.0,
+        "{first:?}"
+    );
+    assert_eq!(first.more["val/clipfrac_avg"], 0.0);
+    let split = |m: &Metrics| m.more["loss/policy_avg"] + 0.5 * m.more["loss/value_avg"];
+    assert!(told.metrics.iter().all(|m| (m.loss - split(m)).abs() <= 1e-9), "{first:?}");
+    // On the second step of a round it is no longer.
+    assert!(told.metrics.iter().skip(1).step_by(2).any(|m| m.more["policy/clipfrac_avg"] > 0.0));
+    // What is rewarded nearly always is foreseen: half a squared error of 1 was the beginning of those that had it.
+    assert!(last.more["loss/value_avg"] < 0.1, "{last:?}");
+
+    let checkpoint = &told.checkpoints[0];
+    let begin = start(&gpu);
+    let model = [("model.safetensors", checkpoint.model.as_slice())];
+    let resumed = OnlineStart {
+        model: Model::load(&gpu, &begin.model.config, 16, &model, None).unwrap(),
+        reference: Some(begin.model.clone()),
+        resume: Some((
+            checkpoint.state.clone(),
+            checkpoint.optimizer.clone(),
+            checkpoint.rollouts.clone().expect("an online run's"),
+        )),
+        ..start(&gpu)
+    };
+    let again = run(&mut Online::new(&gpu, &train, &config, resumed).unwrap(), None);
+    assert_eq!(untimed(&again.metrics), untimed(&told.metrics[60..]));
+    let (a, b) = (again.checkpoints.last().unwrap(), told.checkpoints.last().unwrap());
+    assert!(a.model == b.model && a.optimizer == b.optimizer && a.rollouts == b.rollouts, "other bits");
 }
 
 /// Rollouts kept for another round, two steps on each, a reference that moves, logs mixed in.
@@ -221,6 +276,7 @@ fn every_objective_that_rollouts_can_feed_runs() {
         assert_eq!(told.metrics.len(), 3, "{objective:?}");
         let reference = train.needs().reference;
         assert_eq!(told.metrics[0].more.contains_key("kl_sampled"), reference, "{objective:?}");
+        assert_eq!(told.metrics[0].more.contains_key("loss/value_avg"), objective == Objective::Ppo);
         if objective == Objective::Grpo {
             // On the first step the policy is the one that wrote them.
             assert_eq!(told.metrics[0].more["clip_ratio/region_mean"], 0.0);
@@ -240,10 +296,107 @@ fn what_rollouts_cannot_feed_is_refused_at_once() {
         "`rollouts` is 1, and grpo compares several rollouts of one prompt"
     );
     assert!(refused(Objective::Dpo, online()).contains("trained on pairs"));
+    let mixed = OnlineConfig { data_share: 0.5, ..online() };
+    assert!(refused(Objective::Ppo, mixed).contains("no values of its critic"));
     let many = OnlineConfig { rollouts: 9, ..online() };
     assert!(refused(Objective::Rloo, many).starts_with("`rollouts` is 9, above"));
     assert_eq!(
         refused(Objective::Tbrm, OnlineConfig { replay: 0, steps_per_batch: 0, ..online() }),
         "`steps_per_batch` is 0"
     );
+}
+
+/// Fails on completions that begin with a capital letter or a bracket, about a tenth; says no number for a digit.
+struct Moody;
+
+impl Reward for Moody {
+    fn name(&self) -> &str {
+        "moody"
+    }
+
+    fn check(&self, _: &Record) -> Result<()> {
+        Ok(())
+    }
+
+    fn score(&self, record: &Record, completion: &str) -> Result<f64> {
+        match completion.chars().next() {
+            Some('A'..='Z' | '(') => {
+                let what = format!("line {}: cannot judge {completion:?}", record.line);
+                Err(Error::new(ErrorKind::Data, what, "say something else"))
+            }
+            Some('0'..='9') => Ok(f64::NAN),
+            _ => Ok(completion.len() as f64),
+        }
+    }
+}
+
+gpu_test!(failures_stop_the_run_or_are_set_aside);
+fn failures_stop_the_run_or_are_set_aside() {
+    let gpu = gpu();
+    let begin = || OnlineStart { rewards: Rewards::new(vec![(Box::new(Moody), 1.0)]), ..start(&gpu) };
+    let strict = OnlineConfig { rollouts: 4, ..online() };
+    let train = TrainConfig { batch: 32, steps: 3, eval_every: 2, ..train() };
+    let mut run_strict = Online::new(&gpu, &train, &strict, begin()).unwrap();
+    let error = loop {
+        match block_on(run_strict.next()) {
+            Ok(event) => assert!(event.is_some(), "it ran to its end"),
+            Err(error) => break error,
+        }
+    };
+    // The file, the line and the completion.
+    assert!(error.what.starts_with("prompts.jsonl: line ") && error.what.contains('"'), "{error}");
+
+    let lenient = OnlineConfig { set_aside_failures: true, ..strict };
+    let of = |objective| {
+        let terms = Terms::published(objective, LossType::Grpo);
+        let train = TrainConfig { objective, terms, ..train.clone() };
+        run(&mut Online::new(&gpu, &train, &lenient, begin()).unwrap(), None)
+    };
+    let told = of(Objective::Tbrm);
+    let rounds: Vec<&(String, Vec<SetAside>)> =
+        told.aside.iter().filter(|(name, _)| name.starts_with("round_")).collect();
+    assert_eq!(rounds[0].0, "round_000000");
+    assert!(told.aside.iter().any(|(name, _)| name.starts_with("eval_")), "{:?}", told.aside);
+    let first = &rounds[0].1;
+    assert_eq!(told.metrics[0].more["completions/set_aside"], first.len() as f64);
+    assert_eq!(told.rollouts[0].completions, 32 - first.len());
+    for aside in first {
+        let kind = aside.completion.chars().next().expect("a first character");
+        let reason = if kind.is_ascii_digit() { "gave NaN" } else { "cannot judge" };
+        assert!(
+            aside.reason.contains(reason) && aside.file == "prompts.jsonl" && aside.line > 0,
+            "{aside:?}"
+        );
+    }
+    assert!(told.metrics.iter().all(|m| m.loss.is_finite()));
+
+    // Where completions of a prompt are compared, the group goes.
+    let grouped = of(Objective::Rloo);
+    let lines: std::collections::BTreeSet<usize> = first.iter().map(|aside| aside.line).collect();
+    assert_eq!(grouped.aside[0].1, *first);
+    assert_eq!(grouped.metrics[0].more["completions/set_aside"], 4.0 * lines.len() as f64);
+    assert_eq!(grouped.rollouts[0].completions, 32 - 4 * lines.len());
+}
+
+gpu_test!(a_stop_text_is_trained_on_as_it_was_drawn_and_judged_without);
+fn a_stop_text_is_trained_on_as_it_was_drawn_and_judged_without() {
+    let gpu = gpu();
+    let stop: Vec<String> = (b'a'..=b'z').map(|c| char::from(c).to_string()).collect();
+    let config = OnlineConfig { rollouts: 4, stop, ..online() };
+    let train = TrainConfig { batch: 32, steps: 1, ..train() };
+    let mut online = Online::new(&gpu, &train, &config, start(&gpu)).unwrap();
+    let told = run(&mut online, None);
+    // A letter alone would be rewarded, and the text ends before it.
+    assert_eq!(told.metrics[0].reward, Some(0.0));
+    let pool = Pool::from_bytes(told.checkpoints[0].rollouts.as_ref().expect("an online run's")).unwrap().0;
+    let letter = |token: &u32| (97..123).contains(token);
+    let stopped = pool.all().filter(|rolled| rolled.trajectory.tokens.last().is_some_and(letter)).count();
+    assert!(stopped > 3, "nothing to test: {stopped}");
+    for rolled in pool.all() {
+        let tokens = &rolled.trajectory.tokens[rolled.trajectory.prompt_len..];
+        let (last, before) = tokens.split_last().expect("a token");
+        assert!(!before.iter().any(letter), "{tokens:?}");
+        assert_eq!(rolled.trajectory.truncated, !letter(last) && *last != 256, "{tokens:?}");
+        assert_eq!(rolled.trajectory.logps.as_ref().map(Vec::len), Some(tokens.len()));
+    }
 }

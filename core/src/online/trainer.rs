@@ -1,27 +1,29 @@
 //! The loop of online training, one event at a time: a round of rollouts, the steps that draw from it, and again.
 
+mod rounds;
+
 use std::collections::VecDeque;
 
 use super::config::OnlineConfig;
-use super::pool::{Pool, Rolled, Round};
+use super::pool::{Pool, Rolled};
 use super::{Judged, Question, Rewards};
 use crate::data::Order;
 use crate::data::tokenizer::Tokenizer;
-use crate::data::trajectory::{Trajectory, Truncated};
+use crate::data::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::Mean;
 use crate::gpu::{Gpu, Profile};
 use crate::model::{Model, ModelConfig};
-use crate::objective::{Objective, Together, value};
+use crate::objective::Together;
 use crate::ops::Names;
-use crate::platform::now;
-use crate::rollout::{Completion, Prompt, Rollout, RolloutConfig, Sampling, slots};
+use crate::rollout::{Rollout, RolloutConfig, Sampling, StopText, slots};
 use crate::train::engine::Scored;
 use crate::train::estimate::{Logged, largest};
-use crate::train::event::{Event, Measured, Rollouts};
+use crate::train::event::{Event, Measured};
 use crate::train::learner::{Example, Learner, StepData};
 use crate::train::trainer::SAMPLES;
 use crate::train::{Best, Estimate, Reference, Sample, State, TrainConfig};
+use rounds::Purpose;
 
 /// Sequences generated at a time, where there is room.
 const SLOTS: usize = 64;
@@ -125,7 +127,10 @@ impl Online {
                 None => learner.engine.freeze_reference()?,
             }
         }
-        let rollout = rollout(gpu, &learner, config, questions.iter().chain(&eval))?;
+        let mut rollout = rollout(gpu, &learner, config, questions.iter().chain(&eval))?;
+        if !config.stop.is_empty() {
+            rollout.stop_at(StopText::new(&tokenizer, &config.stop)?);
+        }
         let (mut pool, mut values) = (Pool::default(), Vec::new());
         let mut best = None;
         if let Some((state, _, rollouts)) = start.resume {
@@ -235,140 +240,6 @@ impl Online {
         Ok(())
     }
 
-    /// The first question whose V* is still to be estimated, for an objective that needs it.
-    fn unvalued(&self) -> Option<usize> {
-        let TrainConfig { objective, .. } = self.config();
-        let other = self.config().mix().1;
-        let needed = *objective == Objective::A2po || other == Objective::A2po;
-        (needed && self.values.len() < self.start.questions.len()).then_some(self.values.len())
-    }
-
-    /// V* of some more prompts, from completions of the reference, which the model still is.
-    async fn estimate_values(&mut self) -> Result<()> {
-        let first = self.unvalued().expect("asked before");
-        let samples = self.config.value_samples;
-        let most = first + self.config.prompts_per_batch;
-        let chosen: Vec<usize> = (first..self.start.questions.len().min(most)).collect();
-        let stream = |place: usize| NOT_TRAINED | ((first * samples + place) as u32 & (NOT_TRAINED - 1));
-        let (_, judged) = self.draw(true, &chosen, samples, stream).await?;
-        let beta = self.config().terms.value_beta;
-        self.values.extend(judged.chunks(samples).map(|of| value(beta, of.iter().map(|j| j.total))));
-        let (done, total) = (self.values.len(), self.start.questions.len());
-        self.events.push_back(Event::Scoring { done, total });
-        Ok(())
-    }
-
-    /// Draws and judges `each` completions of every chosen question, or held-out one.
-    async fn draw(
-        &mut self,
-        training: bool,
-        chosen: &[usize],
-        each: usize,
-        stream: impl Fn(usize) -> u32,
-    ) -> Result<(Vec<Completion>, Vec<Judged>)> {
-        let Fixed { tokenizer, rewards, questions, eval, .. } = &self.start;
-        let from = if training { questions } else { eval };
-        let mut prompts = Vec::with_capacity(chosen.len() * each);
-        for &question in chosen {
-            for _ in 0..each {
-                let tokens = from[question].tokens.clone();
-                let stream = stream(prompts.len());
-                prompts.push(Prompt { tokens, stream, max_new: self.config.max_new_tokens });
-            }
-        }
-        let completions = self.rollout.generate(&prompts, |_| {}).await?;
-        let judge = |(i, completion): (usize, &Completion)| {
-            let question = &from[chosen[i / each]];
-            let text = tokenizer.decode(&completion.tokens, false)?;
-            rewards.score(&question.record, &text).map_err(|error| error.at(&question.file))
-        };
-        let judged = completions.iter().enumerate().map(judge).collect::<Result<Vec<_>>>()?;
-        Ok((completions, judged))
-    }
-
-    /// A round of rollouts by the model as it stands.
-    async fn roll(&mut self) -> Result<()> {
-        self.land_all().await?;
-        let began = now();
-        let (round, each) = (self.round(), self.config.rollouts);
-        let TrainConfig { shuffle, seed, .. } = *self.config();
-        let order = Order {
-            records: self.start.questions.len(),
-            batch: self.config.prompts_per_batch,
-            shuffle: shuffle.then_some(seed),
-        };
-        let chosen = order.step(round);
-        let first = round * (self.config.prompts_per_batch * each) as u64;
-        let stream = |place: usize| (first + place as u64) as u32 & (NOT_TRAINED - 1);
-        let (completions, judged) = self.draw(true, &chosen, each, stream).await?;
-        let trajectories: Vec<Trajectory> = completions
-            .iter()
-            .zip(&judged)
-            .enumerate()
-            .map(|(i, (completion, judged))| {
-                self.trajectory(round, i / each, chosen[i / each], completion, judged)
-            })
-            .collect();
-        let scored = self.reference_of(&trajectories).await?;
-        let mut more = self.start.rewards.metrics(&judged);
-        if self.config().needs().reference {
-            let sum = |x: &[f32]| x.iter().map(|&x| f64::from(x)).sum::<f64>();
-            let rho = completions.iter().zip(&scored).map(|(c, s)| sum(&c.logps) - sum(&s.logp));
-            more.insert("kl_sampled".to_owned(), rho.sum::<f64>() / completions.len() as f64);
-        }
-        let tokens: usize = completions.iter().map(|c| c.tokens.len()).sum();
-        let reward = judged.iter().map(|j| j.total).sum::<f64>() / judged.len() as f64;
-        let rollouts = trajectories.into_iter().zip(&completions).zip(scored);
-        let rollouts = rollouts
-            .map(|((trajectory, completion), scored)| Rolled {
-                trajectory,
-                v1: completion.v1,
-                ref_logp: scored.logp,
-                ref_v1: scored.v1,
-            })
-            .collect();
-        self.pool.push(Round { round, each, rollouts, more }, self.config.replay);
-        let (completions, seconds) = (completions.len(), now() - began);
-        let event = Rollouts { round, step: self.steps_done(), completions, tokens, reward, seconds };
-        self.events.push_back(Event::Rollouts(event));
-        self.learner.restart_clock();
-        Ok(())
-    }
-
-    fn trajectory(
-        &self,
-        round: u64,
-        place: usize,
-        question: usize,
-        completion: &Completion,
-        judged: &Judged,
-    ) -> Trajectory {
-        let Question { file, record, tokens } = &self.start.questions[question];
-        let truncated = !completion.finished;
-        let masked = truncated && self.config.truncated == Truncated::Mask;
-        Trajectory {
-            file: file.clone(),
-            line: record.line,
-            truncated,
-            reward: Some(judged.total),
-            weight: if masked { 0.0 } else { record.weight },
-            group: Some(format!("{round}/{place}")),
-            logps: Some(completion.logps.clone()),
-            v_star: self.values.get(question).copied(),
-            ..Trajectory::new(tokens.len(), [&tokens[..], &completion.tokens].concat())
-        }
-    }
-
-    /// The reference's opinion; zeros where the objective needs none.
-    async fn reference_of(&mut self, trajectories: &[Trajectory]) -> Result<Vec<Scored>> {
-        if self.config().needs().reference {
-            let all: Vec<&Trajectory> = trajectories.iter().collect();
-            return self.learner.engine.score_reference(&all).await;
-        }
-        let zeros = |t: &Trajectory| Scored { logp: vec![0.0; t.num_actions()], ..Scored::default() };
-        Ok(trajectories.iter().map(zeros).collect())
-    }
-
     /// One optimizer step, and what is due after it.
     async fn train_one(&mut self) -> Result<()> {
         self.submit_step().await?;
@@ -423,6 +294,7 @@ impl Online {
             trajectory: &all[i].trajectory,
             ref_logp: &all[i].ref_logp,
             v_ref: v_ref(all[i].ref_v1),
+            critique: all[i].critique.as_ref(),
         };
         let mut data = StepData {
             examples: chosen.iter().map(rolled).collect(),
@@ -434,6 +306,7 @@ impl Online {
                 trajectory: &records[i],
                 ref_logp: &reference.logp[i],
                 v_ref: v_ref(reference.v1[i]),
+                critique: None,
             }));
             data.sizes.extend(sizes);
         }
@@ -470,11 +343,13 @@ impl Online {
         if !self.start.eval.is_empty() {
             let chosen: Vec<usize> = (0..self.start.eval.len()).collect();
             let stream = |place: usize| NOT_TRAINED | place as u32;
-            let (_, judged) = self.draw(false, &chosen, samples, stream).await?;
-            let means: Vec<f64> = judged
-                .chunks(samples)
-                .map(|of| of.iter().map(|j| j.total).sum::<f64>() / samples as f64)
-                .collect();
+            let (_, judged) = self.draw(Purpose::Evaluation, &chosen, samples, stream).await?;
+            let mean = |of: &[Option<Judged>]| {
+                let judged = of.iter().flatten().count();
+                let sum = of.iter().flatten().map(|j| j.total).sum::<f64>();
+                (judged > 0).then(|| sum / judged as f64)
+            };
+            let means: Vec<f64> = judged.chunks(samples).filter_map(mean).collect();
             let Mean { mean, standard_error } = Mean::new(&means);
             // What is best has the lowest loss.
             let best = self.best.is_none_or(|best| -mean < best.loss);
@@ -488,7 +363,7 @@ impl Online {
         let samples = shown
             .map(|rolled| {
                 let logp = rolled.trajectory.logps.clone().unwrap_or_default();
-                let now = Scored { logp, entropy: Vec::new(), v1: rolled.v1 };
+                let now = Scored { logp, v1: rolled.v1, ..Scored::default() };
                 let v_ref = crate::train::reference::origin(calibrate, rolled.ref_v1);
                 Sample::new(&rolled.trajectory, &now, &rolled.ref_logp, v_ref, beta)
             })

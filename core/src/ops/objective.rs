@@ -2,8 +2,9 @@
 
 use super::{Launch, Variants};
 use crate::gpu::kernels::objective::{
-    ObjectiveA2po, ObjectiveBrm, ObjectiveDpo, ObjectiveGrpo, ObjectiveHybrid, ObjectiveParams,
-    ObjectiveReinforce, ObjectiveRloo, ObjectiveSft, ObjectiveSums, ObjectiveTba, ObjectiveTbrm, Variant,
+    ObjectiveA2po, ObjectiveBrm, ObjectiveDpo, ObjectiveGrpo, ObjectiveHybrid, ObjectiveParams, ObjectivePpo,
+    ObjectivePpoValue, ObjectiveReinforce, ObjectiveRloo, ObjectiveSft, ObjectiveSums, ObjectiveTba,
+    ObjectiveTbrm, Variant,
 };
 
 fn launch(p: &ObjectiveParams) -> (Variant, usize) {
@@ -23,5 +24,5 @@ macro_rules! launches {
 
 launches!(
     ObjectiveSums ObjectiveTbrm ObjectiveBrm ObjectiveSft ObjectiveReinforce ObjectiveRloo ObjectiveGrpo ObjectiveDpo
-    ObjectiveA2po ObjectiveTba ObjectiveHybrid
+    ObjectiveA2po ObjectiveTba ObjectiveHybrid ObjectivePpo ObjectivePpoValue
 );

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::objective::{self, Outcome, Records, Settings};
-use super::{Heads, attention, embed, head, matmul, mlp, norm, rope};
+use super::objective::{self, CriticOutcome, Objective, Outcome, Records, Settings};
+use super::{Heads, attention, embed, head, matmul, mlp, norm, rope, value};
 
 /// Parameters, or their gradients, by name. `[out, in]`, q, k, v fused into one weight and gate, up into another:
 ///
@@ -17,6 +17,7 @@ use super::{Heads, attention, embed, head, matmul, mlp, norm, rope};
 /// | `layers.{i}.gate_up.weight`, `.bias` where `mlp_bias` | (2F, C), (2F) |
 /// | `layers.{i}.down.weight`, `.bias` where `mlp_bias` | (C, F), (C) |
 /// | `head.weight` unless `tied` | (V, C) |
+/// | `value.weight`, `value.bias` where ppo has a critic | (C), (1) |
 pub type Params = BTreeMap<String, Vec<f64>>;
 
 /// The sizes of a model.
@@ -186,19 +187,27 @@ pub fn forward(config: &Config, params: &Params, batch: &Batch) -> Forward {
     Forward { layers, x, rstd, hidden, logits }
 }
 
-/// The gradient of every parameter, from `dlogits (R, V)`.
+/// The gradient of every parameter, from `dlogits (R, V)` and, where there is a critic, `dvalue (R)`.
 pub fn backward(
     config: &Config,
     params: &Params,
     batch: &Batch,
     forward: &Forward,
     dlogits: &[f64],
+    dvalue: Option<&[f64]>,
 ) -> Params {
     let c = config.channels;
     let grads = config.lengths().into_iter().map(|(name, length)| (name, vec![0.0; length])).collect();
     let mut back = Backward { params, grads };
 
-    let dhidden = back.linear(config.head_name(), dlogits, &forward.hidden, c);
+    let mut dhidden = back.linear(config.head_name(), dlogits, &forward.hidden, c);
+    if let Some(dvalue) = dvalue {
+        let (mut dw, mut dbias) = (vec![0.0; c], 0.0);
+        value::backward_w(&forward.hidden, dvalue, &mut dw, &mut dbias);
+        value::backward_x(&params["value.weight"], dvalue, &mut dhidden);
+        back.grads.insert("value.weight".into(), dw);
+        back.grads.insert("value.bias".into(), vec![dbias]);
+    }
     let mut dnormed = vec![0.0; forward.x.len()];
     embed::backward(&batch.rows, &dhidden, c, &mut dnormed);
     let mut dx = back.norm("norm.weight", &forward.x, &forward.rstd, &dnormed);
@@ -263,8 +272,10 @@ pub struct Step {
     pub grads: Params,
     /// The statistics of every completion row.
     pub stats: head::Stats,
-    /// The loss, trajectory by trajectory.
+    /// The loss, trajectory by trajectory; of ppo with the critic's.
     pub outcome: Outcome,
+    /// Of ppo.
+    pub critic: Option<CriticOutcome>,
 }
 
 /// Forward, objective and backward.
@@ -278,10 +289,19 @@ pub fn loss_and_grads(
     let kappa = settings.logit_scale;
     let forward = forward(config, params, batch);
     let stats = head::forward(&forward.logits, &batch.targets, kappa);
-    let outcome = objective::evaluate(&stats, &batch.traj_start, records, settings);
+    let mut outcome = objective::evaluate(&stats, &batch.traj_start, records, settings);
+    let critic = (settings.objective == Objective::Ppo).then(|| {
+        let values = value::forward(&forward.hidden, &params["value.weight"], params["value.bias"][0]);
+        objective::critic(&values, &batch.traj_start, records, settings)
+    });
+    if let Some(critic) = &critic {
+        let shares = outcome.loss.iter_mut().zip(&critic.loss);
+        shares.for_each(|(loss, of_critic)| *loss += settings.terms.value_coefficient * of_critic);
+    }
     let dlogits = head::backward(&forward.logits, &batch.targets, kappa, &outcome.a, &outcome.b);
-    let grads = backward(config, params, batch, &forward, &dlogits);
-    Step { loss: outcome.loss.iter().sum(), grads, stats, outcome }
+    let dvalue = critic.as_ref().map(|critic| critic.dvalue.as_slice());
+    let grads = backward(config, params, batch, &forward, &dlogits, dvalue);
+    Step { loss: outcome.loss.iter().sum(), grads, stats, outcome, critic }
 }
 
 fn add(x: &mut [f64], y: &[f64]) {

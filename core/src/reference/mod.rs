@@ -22,6 +22,7 @@ pub mod norm;
 pub mod objective;
 pub mod rope;
 pub mod sample;
+pub mod value;
 
 /// The sizes that fix the layout of a fused `qkv` row: `heads` query heads, then `kv_heads` key heads, then
 /// `kv_heads` value heads, `head_dim` numbers each. `heads` is a multiple of `kv_heads`.

@@ -42,7 +42,7 @@ pub struct Settings {
 pub struct Records {
     /// `(R)` the reference's log-probability of each action.
     pub ref_logp: Vec<f64>,
-    /// `(R)` that of the policy that wrote the completions; only grpo looks at it.
+    /// `(R)` that of the policy that wrote the completions; only grpo and ppo look at it.
     pub old_logp: Vec<f64>,
     /// `(S)` the reference's `V_1`.
     pub ref_v1: Vec<f64>,
@@ -52,6 +52,30 @@ pub struct Records {
     pub weight: Vec<f64>,
     /// The groups or pairs, one after the other, as ranges of trajectories; only objectives that need them look.
     pub sets: Vec<Range<usize>>,
+    /// `(R)` each: what ppo holds constant.
+    pub critique: Critique,
+}
+
+/// The critic's side of ppo's rollouts, before the first step on them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Critique {
+    /// `(R)` A, whitened.
+    pub advantage: Vec<f64>,
+    /// `(R)` the critic's value at that time.
+    pub value: Vec<f64>,
+    /// `(R)` G.
+    pub returns: Vec<f64>,
+}
+
+/// The critic's loss and its gradient.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CriticOutcome {
+    /// `(S)` shares, weighted and divided, without the coefficient.
+    pub loss: Vec<f64>,
+    /// `(R)` the gradient of the whole loss by the value: with the coefficient.
+    pub dvalue: Vec<f64>,
+    /// `(S)` tokens whose value was clipped.
+    pub clipped: Vec<f64>,
 }
 
 /// `(S)` each: what a step's gradient does not go through.
@@ -79,8 +103,10 @@ pub struct Outcome {
     pub v1: Vec<f64>,
     /// `(S)` each trajectory's share of the loss, weighted and divided: the shares add up to the loss.
     pub loss: Vec<f64>,
-    /// `(S)` grpo: tokens whose ratio was clipped below, and above.
+    /// `(S)` grpo and ppo: tokens whose ratio was clipped below, and above.
     pub clipped: Vec<[f64; 2]>,
+    /// `(S)` ppo: sums of `(logp - old_logp)^2 / 2` and of the ratios.
+    pub ratios: Vec<[f64; 2]>,
 }
 
 /// `W`: the sum of the weights, so that the loss is a weighted mean over trajectories; each weight counts once per token
@@ -89,7 +115,7 @@ pub fn weight_sum(objective: Objective, terms: &Terms, traj_start: &[u32], weigh
     let tokens: f64 = traj_start.windows(2).zip(weight).map(|(t, w)| f64::from(t[1] - t[0]) * w).sum();
     let plain: f64 = weight.iter().sum();
     match (objective, terms.loss_type) {
-        (Objective::Sft, _) | (Objective::Grpo, LossType::Dapo) => tokens,
+        (Objective::Sft | Objective::Ppo, _) | (Objective::Grpo, LossType::Dapo) => tokens,
         (Objective::Grpo, LossType::DrGrpo) => plain * terms.loss_length as f64,
         (Objective::Dpo, _) => plain / 2.0,
         (Objective::Hybrid, _) => weight_sum(terms.hybrid_with, terms, traj_start, weight),
@@ -168,6 +194,7 @@ pub fn evaluate_with(
         v1: (0..count).map(|s| stats.lse[traj_start[s] as usize]).collect(),
         loss: zeros,
         clipped: vec![[0.0; 2]; count],
+        ratios: vec![[0.0; 2]; count],
     };
     let Settings { objective, terms, beta, logit_scale: kappa, .. } = *settings;
     if objective == Objective::Hybrid {
@@ -223,6 +250,23 @@ pub fn evaluate_with(
                 }
                 (0.0, share * loss, None)
             }
+            Objective::Ppo => {
+                let mut loss = 0.0;
+                for h in 0..length {
+                    let advantage = records.critique.advantage[rows(s)][h];
+                    let away = q[h] - v[h] - records.old_logp[rows(s)][h];
+                    let ratio = away.exp();
+                    let clipped = ratio.clamp(1.0 - terms.clip, 1.0 + terms.clip_high);
+                    let is_clipped = clipped * advantage < ratio * advantage;
+                    outcome.clipped[s][usize::from(advantage > 0.0)] += f64::from(u8::from(is_clipped));
+                    outcome.ratios[s][0] += away * away / 2.0;
+                    outcome.ratios[s][1] += ratio;
+                    loss -= (ratio * advantage).min(clipped * advantage);
+                    a[h] = if is_clipped { 0.0 } else { -kappa * share * ratio * advantage };
+                    b[h] = a[h];
+                }
+                (0.0, share * loss, None)
+            }
             Objective::Tbrm => {
                 a.fill(2.0 * kappa * share * residual);
                 b.fill(2.0 * kappa * share * residual);
@@ -249,6 +293,31 @@ pub fn evaluate_with(
             b.fill(kappa * slope);
         }
         (outcome.delta[s], outcome.loss[s]) = (delta, loss);
+    }
+    outcome
+}
+
+/// The critic's part of ppo, for `values (R)`: per token `1/2 max((v - G)^2, (v' - G)^2)`, v' = v within `value_clip` of the
+/// old value.
+pub fn critic(values: &[f64], traj_start: &[u32], records: &Records, settings: &Settings) -> CriticOutcome {
+    let Terms { value_coefficient, value_clip, .. } = settings.terms;
+    let mut outcome = CriticOutcome { dvalue: vec![0.0; values.len()], ..CriticOutcome::default() };
+    for (rows, weight) in traj_start.windows(2).zip(&records.weight) {
+        let share = weight / settings.weight_sum;
+        let (mut loss, mut clipped) = (0.0, 0.0);
+        for r in rows[0] as usize..rows[1] as usize {
+            let (old, goal) = (records.critique.value[r], records.critique.returns[r]);
+            let near = values[r].clamp(old - value_clip, old + value_clip);
+            let (error, clipped_error) = ((values[r] - goal).powi(2), (near - goal).powi(2));
+            loss += 0.5 * share * error.max(clipped_error);
+            if clipped_error > error {
+                clipped += 1.0;
+            } else {
+                outcome.dvalue[r] = value_coefficient * share * (values[r] - goal);
+            }
+        }
+        outcome.loss.push(loss);
+        outcome.clipped.push(clipped);
     }
     outcome
 }

@@ -8,6 +8,7 @@
 //! checkpoints/              step_000100/: a model directory plus optimizer.safetensors and state.json, written last
 //! reference.safetensors     the reference log-probs of every record
 //! rejected.jsonl            lines that were set aside
+//! set-aside/                round_000003.jsonl: completions whose reward failed, with the reason
 //! model/                    the final model directory
 //! report.html               curves, settings, samples
 //! inputs/                   where a run is started from bytes: the model's files and the data, so that it can go on

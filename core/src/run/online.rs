@@ -36,6 +36,8 @@ pub struct OnlineOptions {
     pub eval_samples: Option<usize>,
     pub rewards: Vec<String>,
     pub reward_weights: Vec<f64>,
+    pub stop: Vec<String>,
+    pub set_aside_failures: bool,
 }
 
 /// Prompts of one file.
@@ -64,7 +66,8 @@ pub struct OnlineInputs {
 }
 
 impl OnlineInputs {
-    /// Reads prompts, held-out prompts and logged records.
+    /// Reads prompts, held-out prompts and logged records; `rewards` are what the options name, of which a front end may
+    /// have kinds of its own.
     ///
     /// # Errors
     /// [`ErrorKind::Data`] names file, line and field; [`ErrorKind::Config`] a setting.
@@ -75,8 +78,8 @@ impl OnlineInputs {
         data: &[File],
         options: &Options,
         online: &OnlineOptions,
+        rewards: Rewards,
     ) -> Result<OnlineInputs> {
-        let rewards = Rewards::parse(&online.rewards, &online.reward_weights)?;
         let encoder = model.encoder(options.max_length, options.truncated.unwrap_or_default())?;
         let max_new = online.max_new_tokens.unwrap_or(OnlineConfig::default().max_new_tokens);
         let positions = model.config.max_position_embeddings;
@@ -230,6 +233,8 @@ fn settings(inputs: &OnlineInputs, options: &Options, asked: &OnlineOptions) -> 
         truncated: options.truncated.unwrap_or(Truncated::Keep),
         rewards: asked.rewards.clone(),
         reward_weights: asked.reward_weights.clone(),
+        stop: asked.stop.clone(),
+        set_aside_failures: asked.set_aside_failures,
         ..defaults
     };
     // So many that each rollout is trained on once, and once more for each round that it is kept.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::data::trajectory::{Trajectory, Truncated};
 use crate::data::{Order, Sets};
 use crate::error::{Error, ErrorKind, Result};
-use crate::objective::{LossType, Objective, Terms};
+use crate::objective::{KlEstimator, LossType, Objective, Terms};
 use crate::train::{Calibrate, Schedule, TrainConfig};
 
 /// Passes over the records where neither their number nor that of the steps is given.
@@ -30,6 +30,11 @@ pub struct Options {
     pub value_beta: Option<f64>,
     pub lambda: Option<f64>,
     pub hybrid_with: Option<Objective>,
+    pub gamma: Option<f64>,
+    pub gae_lambda: Option<f64>,
+    pub kl_estimator: Option<KlEstimator>,
+    pub value_coefficient: Option<f64>,
+    pub value_clip: Option<f64>,
     pub learning_rate: Option<f64>,
     pub schedule: Option<Schedule>,
     pub warmup: Option<u64>,
@@ -109,7 +114,7 @@ const OBJECTIVES: [&str; Objective::ALL.len()] = {
 };
 
 /// All settings.
-pub const SETTINGS: [Setting; 30] = [
+pub const SETTINGS: [Setting; 35] = [
     setting("objective", Kind::Choice(&OBJECTIVES), "What is minimised."),
     setting(
         "beta",
@@ -119,10 +124,14 @@ pub const SETTINGS: [Setting; 30] = [
     setting(
         "kl_coefficient",
         Kind::Number,
-        "Of reinforce, rloo and grpo: weight of the KL term; by default 0.05, of grpo 0.04, of its other loss types 0.",
+        "Of reinforce, rloo, grpo and ppo: weight of the KL term; by default 0.05, of grpo 0.04, of its other loss types 0.",
     ),
-    setting("clip", Kind::Number, "Of grpo: how far below 1 the ratio to the old policy counts."),
-    setting("clip_high", Kind::Number, "Of grpo: how far above 1 it counts; by default 0.2, of dapo 0.28."),
+    setting("clip", Kind::Number, "Of grpo and ppo: how far below 1 the ratio to the old policy counts."),
+    setting(
+        "clip_high",
+        Kind::Number,
+        "Of grpo and ppo: how far above 1 it counts; by default 0.2, of dapo 0.28.",
+    ),
     setting(
         "loss_type",
         Kind::Choice(&["grpo", "dapo", "dr_grpo"]),
@@ -136,6 +145,15 @@ pub const SETTINGS: [Setting; 30] = [
     setting("value_beta", Kind::Number, "Of a2po: the beta of V*."),
     setting("lambda", Kind::Number, "Of hybrid: the share of tbrm, from 0 to 1."),
     setting("hybrid_with", Kind::Choice(&OBJECTIVES), "Of hybrid: the objective that tbrm is mixed with."),
+    setting("gamma", Kind::Number, "Of ppo: the discount of a token, from 0 to 1."),
+    setting("gae_lambda", Kind::Number, "Of ppo: the lambda of its advantages, from 0 to 1."),
+    setting(
+        "kl_estimator",
+        Kind::Choice(&["k1", "k3"]),
+        "Of ppo: how the KL penalty of a token is estimated.",
+    ),
+    setting("value_coefficient", Kind::Number, "Of ppo: weight of the critic's loss."),
+    setting("value_clip", Kind::Number, "Of ppo: how far from the old value a new one counts."),
     setting("learning_rate", Kind::Number, "The learning rate after the warm-up."),
     setting(
         "schedule",
@@ -195,7 +213,7 @@ impl Setting {
     pub fn default(&self) -> Value {
         let TrainConfig {
             objective,
-            terms: Terms { clip, loss_type, value_beta, lambda, hybrid_with, .. },
+            terms,
             learning_rate,
             schedule,
             warmup,
@@ -208,6 +226,7 @@ impl Setting {
             reference_reset,
             ..
         } = TrainConfig::default();
+        let Terms { clip, loss_type, value_beta, lambda, hybrid_with, .. } = terms;
         let fixed = Options {
             objective: Some(objective),
             clip: Some(clip),
@@ -215,6 +234,11 @@ impl Setting {
             value_beta: Some(value_beta),
             lambda: Some(lambda),
             hybrid_with: Some(hybrid_with),
+            gamma: Some(terms.gamma),
+            gae_lambda: Some(terms.gae_lambda),
+            kl_estimator: Some(terms.kl_estimator),
+            value_coefficient: Some(terms.value_coefficient),
+            value_clip: Some(terms.value_clip),
             learning_rate: Some(learning_rate),
             schedule: Some(schedule),
             warmup: Some(warmup),
@@ -298,6 +322,11 @@ impl Options {
             value_beta: self.value_beta.unwrap_or(published.value_beta),
             lambda: self.lambda.unwrap_or(published.lambda),
             hybrid_with,
+            gamma: self.gamma.unwrap_or(published.gamma),
+            gae_lambda: self.gae_lambda.unwrap_or(published.gae_lambda),
+            kl_estimator: self.kl_estimator.unwrap_or(published.kl_estimator),
+            value_coefficient: self.value_coefficient.unwrap_or(published.value_coefficient),
+            value_clip: self.value_clip.unwrap_or(published.value_clip),
             ..published
         }
     }

@@ -37,6 +37,7 @@ impl Inputs {
     /// As [`Dataset::read`] and [`ModelFiles::encoder`].
     pub fn read(model: ModelFiles, data: &[File], eval: &[File], options: &Options) -> Result<Inputs> {
         let objective = options.objective.unwrap_or_default();
+        objective.offline()?;
         let needs = objective.needs(&options.terms()).of_records();
         let encoder = model.encoder(options.max_length, options.truncated.unwrap_or_default())?;
         let read =

@@ -312,6 +312,12 @@ impl<S: Store> Run<S> {
                 recorder.evaluated(&evaluation)?;
                 Event::Evaluated(evaluation)
             }
+            Trained::SetAside { name, completions } => {
+                let lines: String = completions.iter().map(|it| format!("{}\n", json!(it))).collect();
+                // A file of its own each time: what is done again after a resume replaces it.
+                store.write(&format!("set-aside/{name}.jsonl"), lines.as_bytes()).await?;
+                return Ok(None);
+            }
             Trained::Rollouts(rollouts) => Event::Rollouts(rollouts),
             Trained::Measured(measured) => {
                 recorder.evaluated(&measured)?;

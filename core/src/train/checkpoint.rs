@@ -6,11 +6,12 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::config::TrainConfig;
-use super::optimizer::Optimizer;
+use super::engine::Engine;
+use super::optimizer::{OfCritic, Optimizer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::gpu::pages::Pages;
-use crate::model::Model;
+use crate::model::critic::{Critic, PARAMS};
 use crate::ops::Names;
 
 /// `state.json`: where the run stood, and what decides its bits.
@@ -84,12 +85,32 @@ pub fn device_name(gpu: &Gpu) -> String {
 
 const MOMENTS: [&str; 2] = ["m", "v"];
 
-/// Bytes of `optimizer.safetensors`: both moments of every parameter, named `m.NAME` and `v.NAME`.
-pub(crate) async fn save_optimizer(gpu: &Gpu, model: &Model, optimizer: &Optimizer) -> Result<Vec<u8>> {
+/// What there is of the critic beside what there is of the model, with the prefixes of the names.
+fn of_critic<'a>(
+    engine: &'a Engine,
+    optimizer: &'a Optimizer,
+) -> Option<(&'a Critic, [(&'a str, &'a Pages); 3])> {
+    let (Some(critic), Some(OfCritic { m, v, .. })) = (&engine.critic, &optimizer.critic) else {
+        return None;
+    };
+    Some((critic, [("", &critic.weights), ("m.", m), ("v.", v)]))
+}
+
+/// Bytes of `optimizer.safetensors`: both moments of every parameter, named `m.NAME` and `v.NAME`; of ppo also the critic,
+/// `value.weight` and `value.bias`, and its moments, since a model directory has no place for it.
+pub(crate) async fn save_optimizer(gpu: &Gpu, engine: &Engine, optimizer: &Optimizer) -> Result<Vec<u8>> {
     let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
+    let model = &engine.model;
     for (prefix, pages) in MOMENTS.iter().zip([&optimizer.m, &optimizer.v]) {
         for (spec, data) in model.specs.iter().zip(pages.read(gpu).await?) {
             tensors.push((format!("{prefix}.{}", spec.name), spec.shape.to_vec(), data));
+        }
+    }
+    if let Some((critic, all)) = of_critic(engine, optimizer) {
+        for (prefix, pages) in all {
+            for ((name, shape), data) in PARAMS.iter().zip(critic.shapes()).zip(pages.read(gpu).await?) {
+                tensors.push((format!("{prefix}{name}"), shape.to_vec(), data));
+            }
         }
     }
     let views = tensors
@@ -105,19 +126,26 @@ pub(crate) async fn save_optimizer(gpu: &Gpu, model: &Model, optimizer: &Optimiz
         .map_err(|e| damaged("optimizer.safetensors", &e.to_string()))
 }
 
-/// Reads what [`save_optimizer`] wrote into the optimizer's moments.
-pub(crate) fn load_optimizer(gpu: &Gpu, model: &Model, optimizer: &Optimizer, bytes: &[u8]) -> Result<()> {
+/// Reads what [`save_optimizer`] wrote into the optimizer's moments and the critic.
+pub(crate) fn load_optimizer(gpu: &Gpu, engine: &Engine, optimizer: &Optimizer, bytes: &[u8]) -> Result<()> {
     let file =
         SafeTensors::deserialize(bytes).map_err(|e| damaged("optimizer.safetensors", &e.to_string()))?;
     for (prefix, pages) in MOMENTS.iter().zip([&optimizer.m, &optimizer.v]) {
-        for (id, spec) in model.specs.iter().enumerate() {
-            load_moment(gpu, &file, &format!("{prefix}.{}", spec.name), &spec.shape, pages, id)?;
+        for (id, spec) in engine.model.specs.iter().enumerate() {
+            load_tensor(gpu, &file, &format!("{prefix}.{}", spec.name), &spec.shape, pages, id)?;
+        }
+    }
+    if let Some((critic, all)) = of_critic(engine, optimizer) {
+        for (prefix, pages) in all {
+            for (id, (name, shape)) in PARAMS.iter().zip(critic.shapes()).enumerate() {
+                load_tensor(gpu, &file, &format!("{prefix}{name}"), &shape, pages, id)?;
+            }
         }
     }
     Ok(())
 }
 
-fn load_moment(
+fn load_tensor(
     gpu: &Gpu,
     file: &SafeTensors<'_>,
     name: &str,

@@ -122,7 +122,15 @@ impl TrainConfig {
         if !(0.0..=1.0).contains(&lambda) {
             return Err(bad("`lambda`", lambda, "a number from 0 to 1"));
         }
-        if matches!(hybrid_with, Objective::Hybrid | Objective::Tbrm) {
+        let Terms { gamma, gae_lambda, value_coefficient, value_clip, .. } = self.terms;
+        for (name, value) in [("`gamma`", gamma), ("`gae_lambda`", gae_lambda)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(bad(name, value, "a number from 0 to 1"));
+            }
+        }
+        not_negative("`value_coefficient`", value_coefficient)?;
+        positive("`value_clip`", value_clip)?;
+        if matches!(hybrid_with, Objective::Hybrid | Objective::Tbrm | Objective::Ppo) {
             let what = format!("`hybrid_with` is {}", hybrid_with.name());
             return Err(Error::new(ErrorKind::Config, what, "give the objective that TBRM is mixed with"));
         }

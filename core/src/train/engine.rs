@@ -4,27 +4,25 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::micro::Recording;
+use super::optimizer::Optimizer;
 use crate::data::batch::{Batch, Load, Shape, bucket, pack};
 use crate::data::sets::ranges;
 use crate::data::trajectory::Trajectory;
 use crate::error::Result;
 use crate::gpu::buffer::WORD;
-use crate::gpu::pages::Pages;
 use crate::gpu::{Arena, Gpu, Plan, Recorder, Together, View};
 use crate::model::Model;
 use crate::model::batch_io::{Inputs, Known};
+use crate::model::critic::Critic;
 use crate::model::head::BUDGET;
 use crate::objective::Objective;
 use crate::ops::Variants;
 use crate::platform::now;
 
-/// Statistics per row that scoring reads back.
-const COLUMNS: usize = 3;
-
 /// Micro-batches at most whose scores come back together.
 pub(crate) const SCORED: usize = 64;
 
-/// The model's opinion of one trajectory.
+/// The model's opinion of one trajectory, or its critic's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scored {
     /// Log-prob of each completion token.
@@ -33,6 +31,8 @@ pub struct Scored {
     pub entropy: Vec<f32>,
     /// Value of the prompt: log-sum-exp of the first completion token's logits.
     pub v1: f32,
+    /// Value of each completion token's state by the critic, where it alone was asked.
+    pub values: Vec<f32>,
 }
 
 /// What decides the sizes of an engine's buffers, and its kernels.
@@ -55,6 +55,8 @@ pub(crate) enum Kind {
     Score,
     /// As the reference does.
     Reference,
+    /// As the critic does.
+    Value,
     /// An objective, and what a hybrid mixes with.
     Train(Objective, Objective),
 }
@@ -73,6 +75,8 @@ pub struct Engine {
     pub model: Model,
     /// Online: the reference, which shares all but the weights with it.
     pub(crate) reference: Option<Model>,
+    /// Of ppo.
+    pub(crate) critic: Option<Critic>,
     pub(crate) io: Inputs,
     pub(crate) variants: Variants,
     config: EngineConfig,
@@ -94,6 +98,7 @@ impl Engine {
             gpu: gpu.clone(),
             model,
             reference: None,
+            critic: None,
             io,
             variants,
             config,
@@ -138,6 +143,24 @@ impl Engine {
         &self.arena
     }
 
+    /// Gives it a critic that says 0.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::TooLarge`] when the device has no room.
+    pub(crate) fn add_critic(&mut self) -> Result<()> {
+        let rows = bucket(self.config.micro_batch_tokens);
+        self.critic = Some(Critic::new(&self.gpu, &self.model, rows)?);
+        Ok(())
+    }
+
+    /// Writes a micro-batch, padded to a plan's shape, and what is known besides.
+    pub(crate) fn upload(&self, batch: &Batch, known: &Known) {
+        self.io.upload(&self.gpu, batch, known);
+        if let (Some(critic), Some(critique)) = (&self.critic, &known.critique) {
+            critic.upload(&self.gpu, critique);
+        }
+    }
+
     /// From now on records with other kernels.
     pub(crate) fn use_variants(&mut self, variants: Variants) {
         self.variants = variants;
@@ -167,6 +190,7 @@ impl Engine {
             gpu: &self.gpu,
             model,
             io: &self.io,
+            critic: self.critic.as_ref(),
             variants: self.variants,
             kappa: self.config.logit_scale,
             head_budget: BUDGET,
@@ -187,7 +211,10 @@ impl Engine {
     }
 
     fn score_plan(&mut self, kind: Kind, shape: Shape) -> Result<&Plan> {
-        self.plan(kind, shape, |recording| recording.score(shape))
+        self.plan(kind, shape, |recording| match kind {
+            Kind::Value => recording.values(shape),
+            _ => recording.score(shape),
+        })
     }
 
     /// The plan that adds the gradients of micro-batches of `shape`, for an objective and what a hybrid mixes with.
@@ -196,16 +223,24 @@ impl Engine {
         shape: Shape,
         (objective, other): (Objective, Objective),
         step: &View,
-        grads: &Pages,
+        optimizer: &Optimizer,
     ) -> Result<&Plan> {
         self.plan(Kind::Train(objective, other), shape, |recording| {
-            recording.train(shape, (objective, other), step, grads)
+            recording.train(shape, (objective, other), step, optimizer)
         })
     }
 
     /// Commands of one submit, where given.
     pub(crate) fn submit_part(&self) -> Option<usize> {
         self.config.submit_part
+    }
+
+    /// What scoring reads back of each row.
+    fn columns(&self, kind: Kind) -> Vec<&View> {
+        match (kind, &self.critic) {
+            (Kind::Value, Some(critic)) => vec![&critic.value],
+            _ => vec![&self.io.lse, &self.io.chosen, &self.io.entropy],
+        }
     }
 
     /// Scores micro-batches one after the other; their results come back together.
@@ -223,7 +258,8 @@ impl Engine {
         let rows = |members: &[&Trajectory]| members.iter().map(|t| t.num_actions()).sum::<usize>();
         let total: usize = micro_batches.iter().map(|members| rows(members.as_ref())).sum();
         let (gpu, part) = (self.gpu.clone(), self.config.submit_part);
-        let staging = gpu.staging("scores", COLUMNS as u64 * total as u64 * WORD)?;
+        let columns: Vec<View> = self.columns(kind).into_iter().cloned().collect();
+        let staging = gpu.staging("scores", (columns.len() * total) as u64 * WORD)?;
         let mut filled = 0;
         for members in micro_batches.iter().map(AsRef::as_ref) {
             let mut batch = Batch::new(members.iter().copied().enumerate());
@@ -232,7 +268,7 @@ impl Engine {
             self.io.upload(&gpu, &batch, &Known::nothing(shape));
             self.score_plan(kind, shape)?.submit(&gpu, part)?;
             let mut encoder = gpu.encoder("scores");
-            for column in [&self.io.lse, &self.io.chosen, &self.io.entropy] {
+            for column in &columns {
                 let column = column.slice(0, rows(members));
                 column.encode_copy(&mut encoder, &staging, filled);
                 filled += column.bytes();
@@ -243,9 +279,12 @@ impl Engine {
         let mut rest = words.as_slice();
         let scored = micro_batches.iter().map(|members| {
             let members = members.as_ref();
-            let (columns, after) = rest.split_at(COLUMNS * rows(members));
+            let (words, after) = rest.split_at(columns.len() * rows(members));
             rest = after;
-            columns_of(members, columns)
+            match kind {
+                Kind::Value => values_of(members, words),
+                _ => columns_of(members, words),
+            }
         });
         Ok(scored.collect())
     }
@@ -266,6 +305,13 @@ impl Engine {
     pub(crate) async fn score_reference(&mut self, trajectories: &[&Trajectory]) -> Result<Vec<Scored>> {
         assert!(self.reference.is_some(), "no reference was frozen");
         self.score_as(Kind::Reference, trajectories, |_| {}).await
+    }
+
+    /// The critic's values of each token's state.
+    pub(crate) async fn values(&mut self, trajectories: &[&Trajectory]) -> Result<Vec<Vec<f32>>> {
+        assert!(self.critic.is_some(), "there is no critic");
+        let scored = self.score_as(Kind::Value, trajectories, |_| {}).await?;
+        Ok(scored.into_iter().map(|scored| scored.values).collect())
     }
 
     async fn score_as(
@@ -301,7 +347,7 @@ impl Engine {
 
 /// The scores in the columns `lse`, `chosen` and `entropy`, each with a row per completion token of `members`.
 fn columns_of(members: &[&Trajectory], columns: &[f32]) -> Vec<Scored> {
-    let rows = columns.len() / COLUMNS;
+    let rows = columns.len() / 3;
     let [lse, chosen, entropy] = [0, 1, 2].map(|column| &columns[column * rows..][..rows]);
     let mut end = 0;
     let one = |trajectory: &&Trajectory| {
@@ -311,7 +357,19 @@ fn columns_of(members: &[&Trajectory], columns: &[f32]) -> Vec<Scored> {
             logp: rows.clone().map(|row| chosen[row] - lse[row]).collect(),
             v1: lse[rows.start],
             entropy: entropy[rows].to_vec(),
+            values: Vec::new(),
         }
+    };
+    members.iter().map(one).collect()
+}
+
+/// The critic's values, a row per completion token of `members`.
+fn values_of(members: &[&Trajectory], values: &[f32]) -> Vec<Scored> {
+    let mut rest = values;
+    let one = |trajectory: &&Trajectory| {
+        let (values, after) = rest.split_at(trajectory.num_actions());
+        rest = after;
+        Scored { values: values.to_vec(), ..Scored::default() }
     };
     members.iter().map(one).collect()
 }

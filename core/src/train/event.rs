@@ -20,6 +20,13 @@ pub enum Event {
     Step(Metrics),
     /// The model wrote completions, which the next steps are trained on.
     Rollouts(Rollouts),
+    /// Completions whose reward failed were left out.
+    SetAside {
+        /// The round, evaluation or estimate that they were drawn for, as a file's name.
+        name: String,
+        /// They.
+        completions: Vec<SetAside>,
+    },
     /// The model's completions of held-out prompts were judged.
     Measured(Measured),
     /// The model was evaluated on held-out records.
@@ -40,6 +47,19 @@ pub enum Event {
         /// Whether all of them are.
         complete: bool,
     },
+}
+
+/// A completion that was left out.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct SetAside {
+    /// Of its prompt.
+    pub file: String,
+    /// As [`SetAside::file`].
+    pub line: usize,
+    /// Its text.
+    pub completion: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A round of rollouts.

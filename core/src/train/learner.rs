@@ -17,7 +17,7 @@ use crate::gpu::kernels::objective::ObjectiveStep;
 use crate::gpu::{Gpu, Plan, Profile, View};
 use crate::model::Model;
 use crate::model::batch_io::Known;
-use crate::objective::Member;
+use crate::objective::{Critique, Member, Objective};
 use crate::ops::{Names, Variants};
 
 /// A completion, and what the reference says of it.
@@ -28,6 +28,8 @@ pub(crate) struct Example<'a> {
     pub ref_logp: &'a [f32],
     /// What calibration subtracts: the reference's V_1, or 0.
     pub v_ref: f32,
+    /// Of ppo.
+    pub critique: Option<&'a Critique>,
 }
 
 /// The completions of one optimizer step, in sets that stay together, one set after the other.
@@ -67,8 +69,11 @@ impl Learner {
         let here = device_name(gpu);
         let own = resume.filter(|(state, _)| state.device == here);
         let variants = own.map(|(state, _)| &state.variants).or(names).and_then(Variants::parse);
-        let engine = Engine::new(gpu, model, engine_config(config), variants)?;
-        let optimizer = Optimizer::new(gpu, &engine.model, engine.variants)?;
+        let mut engine = Engine::new(gpu, model, engine_config(config), variants)?;
+        if config.objective == Objective::Ppo {
+            engine.add_critic()?;
+        }
+        let optimizer = Optimizer::new(gpu, &engine.model, engine.critic.as_ref(), engine.variants)?;
         let mut learner = Learner {
             gpu: gpu.clone(),
             engine,
@@ -88,7 +93,7 @@ impl Learner {
                     "give the same settings, or start again",
                 ));
             }
-            load_optimizer(gpu, &learner.engine.model, &learner.optimizer, optimizer)?;
+            load_optimizer(gpu, &learner.engine, &learner.optimizer, optimizer)?;
             (learner.step, learner.num_tokens) = (state.step, state.num_tokens);
         }
         Ok(learner)
@@ -99,7 +104,7 @@ impl Learner {
     /// # Errors
     /// [`ErrorKind::TooLarge`].
     pub(crate) fn reserve(&mut self, shape: Shape) -> Result<&Plan> {
-        self.engine.train_plan(shape, self.config.mix(), &self.objective_step, &self.optimizer.grads)
+        self.engine.train_plan(shape, self.config.mix(), &self.objective_step, &self.optimizer)
     }
 
     /// Submits the next optimizer step; `more` goes into its metrics as it is.
@@ -126,10 +131,10 @@ impl Learner {
             let shape = self.engine.shape(&batch);
             batch.pad_to(shape)?;
             let known = known(&batch, data, &signals);
-            self.engine.io.upload(&self.gpu, &batch, &known);
+            self.engine.upload(&batch, &known);
             let part = self.engine.submit_part();
-            let (mix, grads) = (self.config.mix(), &self.optimizer.grads);
-            let plan = self.engine.train_plan(shape, mix, &self.objective_step, grads)?;
+            let (mix, optimizer) = (self.config.mix(), &self.optimizer);
+            let plan = self.engine.train_plan(shape, mix, &self.objective_step, optimizer)?;
             run(&self.gpu, plan, part, self.profile.as_mut()).await?;
             let trained = examples.iter().map(|example| example.trajectory);
             self.flight.take_stats(&self.gpu, &self.engine.io.stats, &mut landing, trained, &sizes)?;
@@ -211,7 +216,7 @@ impl Learner {
         Ok(Checkpoint {
             state,
             model: self.engine.model.save(&self.gpu).await?,
-            optimizer: save_optimizer(&self.gpu, &self.engine.model, &self.optimizer).await?,
+            optimizer: save_optimizer(&self.gpu, &self.engine, &self.optimizer).await?,
             reference: None,
             rollouts: None,
             reference_model: None,
@@ -253,6 +258,16 @@ pub(crate) fn known(batch: &Batch, data: &StepData<'_>, signals: &[f32]) -> Know
     if data.examples.iter().all(|example| example.trajectory.logps.is_some()) {
         known.old_logp =
             batch.gather_rows(|place| data.examples[place].trajectory.logps.as_deref().unwrap_or_default());
+    }
+    if data.examples.iter().all(|example| example.critique.is_some()) {
+        let rows = |of: fn(&Critique) -> &[f32]| {
+            batch.gather_rows(|place| data.examples[place].critique.map(of).unwrap_or_default())
+        };
+        known.critique = Some(Critique {
+            value: rows(|critique| &critique.value),
+            advantage: rows(|critique| &critique.advantage),
+            returns: rows(|critique| &critique.returns),
+        });
     }
     for (at, &place) in batch.indices.iter().enumerate() {
         known.v_ref[at] = data.examples[place].v_ref;

@@ -78,10 +78,18 @@ pub struct TrajectoryStats {
     pub squares: f64,
     /// The record's weight.
     pub weight: f64,
-    /// Of grpo: tokens whose ratio was clipped below.
+    /// Of grpo and ppo: tokens whose ratio was clipped below.
     pub clipped_low: f64,
     /// And above.
     pub clipped_high: f64,
+    /// Of ppo: its share of the critic's loss, without the coefficient.
+    pub value_loss: f64,
+    /// Of ppo: sum of (logp - old_logp)^2 / 2.
+    pub approx_kl: f64,
+    /// Of ppo: sum of the ratios.
+    pub ratio: f64,
+    /// Of ppo: tokens whose value was clipped.
+    pub value_clipped: f64,
 }
 
 impl TrajectoryStats {
@@ -100,6 +108,10 @@ impl TrajectoryStats {
                 weight: w[7].into(),
                 clipped_low: w[8].into(),
                 clipped_high: w[9].into(),
+                value_loss: w[10].into(),
+                approx_kl: w[11].into(),
+                ratio: w[12].into(),
+                value_clipped: w[13].into(),
             })
             .collect()
     }

@@ -25,7 +25,7 @@ pub use checkpoint::{Best, Checkpoint, State};
 pub use config::{Calibrate, TrainConfig};
 pub use engine::{Engine, EngineConfig, Scored};
 pub use estimate::Estimate;
-pub use event::{Evaluation, Event, Measured, Rollouts};
+pub use event::{Evaluation, Event, Measured, Rollouts, SetAside};
 pub use metrics::Metrics;
 pub use reference::Reference;
 pub use sample::Sample;

@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn scored(logp: [f32; 2], v1: f32) -> Scored {
-        Scored { logp: logp.to_vec(), entropy: vec![0.0; 2], v1 }
+        Scored { logp: logp.to_vec(), entropy: vec![0.0; 2], v1, values: Vec::new() }
     }
 
     #[test]

@@ -239,6 +239,7 @@ impl Trainer {
             trajectory: &self.data[index],
             ref_logp: &self.reference.logp[index],
             v_ref: self.reference.origin(calibrate, index),
+            critique: None,
         };
         let data = StepData { examples: indices.iter().map(example).collect(), sizes };
         self.learner.submit(&data, self.logged.order.epoch(step), BTreeMap::new()).await

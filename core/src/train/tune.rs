@@ -16,6 +16,7 @@ use crate::gpu::View;
 use crate::gpu::kernels::objective::ObjectiveStep;
 use crate::model::Model;
 use crate::model::batch_io::Known;
+use crate::objective::Objective;
 use crate::ops::{Names, Variants};
 use crate::platform::now;
 
@@ -115,8 +116,14 @@ struct Bench {
 
 impl Bench {
     fn new(gpu: &Gpu, config: &TrainConfig, model: &Model, data: &[Trajectory]) -> Result<Bench> {
+        // The critic has nothing to choose, and logs cannot feed it.
+        let objective = match config.objective {
+            Objective::Ppo => Objective::Reinforce,
+            other => other,
+        };
+        let config = &TrainConfig { objective, ..config.clone() };
         let engine = Engine::new(gpu, model.clone(), engine_config(config), None)?;
-        let optimizer = Optimizer::new(gpu, &engine.model, engine.variants)?;
+        let optimizer = Optimizer::new(gpu, &engine.model, None, engine.variants)?;
         let step = gpu.uniform("objective.step", size_of::<ObjectiveStep>() / 4)?;
         gpu.write(
             &step,
@@ -137,8 +144,7 @@ impl Bench {
         for _ in 0..=RUNS {
             let start = now();
             let part = self.engine.submit_part();
-            let plan =
-                self.engine.train_plan(self.shape, self.config.mix(), &self.step, &self.optimizer.grads)?;
+            let plan = self.engine.train_plan(self.shape, self.config.mix(), &self.step, &self.optimizer)?;
             plan.submit(&self.gpu, part)?;
             // The readback waits for everything before it.
             self.gpu.read::<f32>(&self.engine.io.stats.slice(0, 1)).await?;

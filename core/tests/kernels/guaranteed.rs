@@ -11,7 +11,7 @@ use tbrm_core::reference::sample::Filter;
 use tbrm_testing::gpu_test;
 
 use crate::harness::{able, open};
-use crate::{adamw, attention, cache, embed, head, matmul, mlp, norm, objective, rope, rows, sample};
+use crate::{adamw, attention, cache, embed, head, matmul, mlp, norm, objective, rope, rows, sample, value};
 
 gpu_test!(the_guaranteed_limits_suffice);
 fn the_guaranteed_limits_suffice() {
@@ -28,6 +28,7 @@ fn the_guaranteed_limits_suffice() {
     rows::check(gpu, 5, 9, &[4, 1]);
     for variant in able::<norm_k::NormFwd<'_>>(gpu, norm_k::Variant::ALL) {
         norm::check(gpu, variant, 11, 36);
+        value::check(gpu, variant, 11, 36);
     }
     for variant in able::<matmul_k::MatmulNt<'_>>(gpu, matmul_k::Variant::ALL) {
         matmul::check(gpu, variant, 17, 132, 20, 132);
@@ -41,6 +42,7 @@ fn the_guaranteed_limits_suffice() {
     objective::check(gpu, Objective::Tbrm, Terms::default(), &[3, 1, 4], true);
     objective::check(gpu, Objective::Brm, Terms::default(), &[3, 1, 4], true);
     objective::check(gpu, Objective::Grpo, Terms::default(), &[3, 1, 4], true);
+    objective::check(gpu, Objective::Ppo, Terms::default(), &[3, 1, 4], true);
     for variant in able::<adamw_k::AdamwNorm<'_>>(gpu, adamw_k::Variant::ALL) {
         adamw::check(gpu, variant, &[5000, 31], 0.5, 2);
     }

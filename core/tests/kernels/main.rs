@@ -17,3 +17,4 @@ mod objective;
 mod rope;
 mod rows;
 mod sample;
+mod value;

@@ -1,13 +1,14 @@
 use tbrm_core::gpu::kernels::copy::{CopyFwd, CopyParams};
 use tbrm_core::gpu::kernels::objective::{
-    ObjectiveA2po, ObjectiveBrm, ObjectiveDpo, ObjectiveGrpo, ObjectiveHybrid, ObjectiveParams,
-    ObjectiveReinforce, ObjectiveRloo, ObjectiveSft, ObjectiveSums, ObjectiveTba, ObjectiveTbrm, Variant,
+    ObjectiveA2po, ObjectiveBrm, ObjectiveDpo, ObjectiveGrpo, ObjectiveHybrid, ObjectiveParams, ObjectivePpo,
+    ObjectivePpoValue, ObjectiveReinforce, ObjectiveRloo, ObjectiveSft, ObjectiveSums, ObjectiveTba,
+    ObjectiveTbrm, Variant,
 };
 use tbrm_core::gpu::{Gpu, View};
 use tbrm_core::objective::{LossType, Member, Objective, Terms, Together};
 use tbrm_core::ops::Variants;
 use tbrm_core::reference::head::Stats;
-use tbrm_core::reference::objective::{Records, Settings, evaluate, weight_sum};
+use tbrm_core::reference::objective::{Critique, Records, Settings, critic, evaluate, weight_sum};
 use tbrm_testing::gpu_test;
 
 use crate::harness::{Bench, EPS, Within, close, gpu, random, wide};
@@ -25,10 +26,15 @@ struct Rows<'a> {
     stats: &'a View,
     a: &'a View,
     b: &'a View,
+    advantages: &'a View,
+    old_value: &'a View,
+    returns: &'a View,
+    value: &'a View,
+    dvalue: &'a View,
 }
 
 fn run(bench: &mut Bench<'_>, objective: Objective, p: ObjectiveParams, rows: &Rows<'_>) {
-    let Rows { step, traj_start, traj, sets, lse, chosen, ref_logp, old_logp, stats, a, b } = *rows;
+    let Rows { step, traj_start, traj, sets, lse, chosen, ref_logp, old_logp, stats, a, b, .. } = *rows;
     match objective {
         Objective::Tbrm => return bench.run(ObjectiveTbrm { p, step, traj_start, traj, stats, a, b }),
         Objective::Hybrid => return bench.run(ObjectiveHybrid { p, step, traj_start, traj, stats, a, b }),
@@ -44,6 +50,32 @@ fn run(bench: &mut Bench<'_>, objective: Objective, p: ObjectiveParams, rows: &R
         Objective::Dpo => bench.run(ObjectiveDpo { p, step, traj_start, traj, sets, stats, a }),
         Objective::A2po => bench.run(ObjectiveA2po { p, step, traj_start, traj, stats, a }),
         Objective::Tba => bench.run(ObjectiveTba { p, step, traj_start, traj, sets, stats, a }),
+        Objective::Ppo => {
+            let Rows { advantages, old_value, returns, value, dvalue, .. } = *rows;
+            bench.run(ObjectivePpo {
+                p,
+                step,
+                traj_start,
+                traj,
+                lse,
+                chosen,
+                old_logp,
+                advantages,
+                stats,
+                a,
+            });
+            bench.run(ObjectivePpoValue {
+                p,
+                step,
+                traj_start,
+                traj,
+                stats,
+                value,
+                old_value,
+                returns,
+                dvalue,
+            });
+        }
     }
     bench.run(CopyFwd { p: CopyParams { count: a.len() as u32 }, x: a, out: b });
 }
@@ -75,6 +107,9 @@ pub(crate) fn check(gpu: &Gpu, objective: Objective, terms: Terms, lengths: &[u3
     };
     let (ref_logp, old_logp) = (near(3, 2.0), near(8, 0.5));
     let (reward, ref_v1) = (random(5, count), random(6, count));
+    let (advantage, old_value, returns) = (scaled(9, 2.0), scaled(10, 1.0), scaled(11, 2.0));
+    // Some beyond the clip, on either side of the goal.
+    let value: Vec<f32> = scaled(12, 0.5).iter().zip(&old_value).map(|(x, old)| old + x).collect();
     let mut weight: Vec<f32> = random(7, count).iter().map(|w| w + 1.5).collect();
     if objective == Objective::Dpo {
         // A pair is one record.
@@ -96,6 +131,7 @@ pub(crate) fn check(gpu: &Gpu, objective: Objective, terms: Terms, lengths: &[u3
         reward: wide(&reward),
         weight: wide(&weight),
         sets: sets.clone(),
+        critique: Critique { advantage: wide(&advantage), value: wide(&old_value), returns: wide(&returns) },
     };
     let sum_of = |objective| weight_sum(objective, &terms, &traj_start, &wide(&weight));
     let settings = Settings {
@@ -107,7 +143,12 @@ pub(crate) fn check(gpu: &Gpu, objective: Objective, terms: Terms, lengths: &[u3
         weight_sum: sum_of(objective),
         tbrm_weight_sum: sum_of(Objective::Tbrm),
     };
-    let outcome = evaluate(&stats, &traj_start, &records, &settings);
+    let mut outcome = evaluate(&stats, &traj_start, &records, &settings);
+    let of_critic = critic(&wide(&value), &traj_start, &records, &settings);
+    if objective == Objective::Ppo {
+        let shares = outcome.loss.iter_mut().zip(&of_critic.loss);
+        shares.for_each(|(loss, own)| *loss += terms.value_coefficient * own);
+    }
 
     let Consts { stats: words, traj: fields } = consts();
     let members: Vec<Member> =
@@ -131,6 +172,9 @@ pub(crate) fn check(gpu: &Gpu, objective: Objective, terms: Terms, lengths: &[u3
     let [lse, chosen, ref_logp, old_logp, entropy] =
         [lse, chosen, ref_logp, old_logp, entropy].map(|x| bench.filled(&x));
     let traj = bench.filled(&traj);
+    let [advantages, old_value, returns, value] =
+        [advantage, old_value, returns, value].map(|x| bench.filled(&x));
+    let dvalue = bench.poisoned(rows);
     let (out, a, b) = (bench.poisoned((count + 1) * words), bench.poisoned(rows), bench.poisoned(rows));
     bench.run(ObjectiveSums {
         p,
@@ -153,6 +197,11 @@ pub(crate) fn check(gpu: &Gpu, objective: Objective, terms: Terms, lengths: &[u3
         stats: &out,
         a: &a,
         b: &b,
+        advantages: &advantages,
+        old_value: &old_value,
+        returns: &returns,
+        value: &value,
+        dvalue: &dvalue,
     };
     if objective == Objective::Hybrid {
         run(&mut bench, terms.hybrid_with, p, &views);
@@ -198,6 +247,17 @@ pub(crate) fn check(gpu: &Gpu, objective: Objective, terms: Terms, lengths: &[u3
         let clipped: Vec<f64> = outcome.clipped.concat();
         let found: Vec<f32> = out.read(gpu).chunks(words).take(count).flat_map(|s| [s[8], s[9]]).collect();
         assert_eq!(wide(&found), clipped, "{}", what("clipped"));
+    }
+
+    if objective == Objective::Ppo {
+        close(&what("value loss"), &column(10), &of_critic.loss, within(4.0 * sum / settings.weight_sum));
+        bench.check(&what("dvalue"), &dvalue, &of_critic.dvalue, grad);
+        let ratios = |at: usize| outcome.ratios.iter().map(|sums| sums[at]).collect::<Vec<_>>();
+        close(&what("approximate KL"), &column(11), &ratios(0), within(sum));
+        close(&what("ratios"), &column(12), &ratios(1), within(4.0 * sum));
+        assert_eq!(wide(&column(13)), of_critic.clipped, "{}", what("clipped values"));
+        let padding = &out.read(gpu)[count * words..];
+        assert!(padding.iter().all(|x| x.abs() == 0.0), "{}: {padding:?}", what("an empty trajectory"));
     }
 
     let padding = &out.read(gpu)[count * words..][..8];

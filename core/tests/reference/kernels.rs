@@ -1,7 +1,7 @@
 //! Every kernel family's backward against finite differences of its forward, and its forward against closed forms.
 
 use tbrm_core::reference::frequencies::inv_freq;
-use tbrm_core::reference::{Heads, attention, embed, head, matmul, mlp, norm, rope};
+use tbrm_core::reference::{Heads, attention, embed, head, matmul, mlp, norm, rope, value};
 
 use crate::check::{added, assert_close, assert_gradient, dot, random};
 
@@ -52,6 +52,23 @@ fn norm_makes_the_root_mean_square_one() {
     assert_close("out", &out, &[1.2, -1.6, 0.0, 0.0], 1e-15);
     let (out, _) = norm::forward(&[1.0, 1.0], &[2.0, 3.0], 3.0);
     assert_close("out with eps", &out, &[1.0, 1.5], 1e-15);
+}
+
+#[test]
+fn value_gradients() {
+    for (rows, channels) in [(1, 1), (1, 5), (4, 3)] {
+        let (hidden, w, bias) = (random(1, rows * channels), random(2, channels), random(3, 1));
+        let dvalue = random(4, rows);
+        let loss =
+            |hidden: &[f64], w: &[f64], bias: &[f64]| dot(&dvalue, &value::forward(hidden, w, bias[0]));
+        let dhidden = added(hidden.len(), |dx| value::backward_x(&w, &dvalue, dx));
+        assert_gradient("dhidden", |x| loss(x, &w, &bias), &hidden, &dhidden);
+        let dw = added(channels, |dw| value::backward_w(&hidden, &dvalue, dw, &mut 0.0));
+        assert_gradient("dw", |w| loss(&hidden, w, &bias), &w, &dw);
+        let dbias =
+            added(1, |dbias| value::backward_w(&hidden, &dvalue, &mut vec![0.0; channels], &mut dbias[0]));
+        assert_gradient("dbias", |bias| loss(&hidden, &w, bias), &bias, &dbias);
+    }
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use tbrm_core::reference::head::{self, Stats};
 use tbrm_core::reference::objective::{
-    LossType,
-    Objective::{self, A2po, Brm, Dpo, Grpo, Hybrid, Reinforce, Rloo, Sft, Tba, Tbrm},
-    Outcome, Records, Settings, Terms, constants, evaluate, evaluate_with, weight_sum,
+    Critique, LossType,
+    Objective::{self, A2po, Brm, Dpo, Grpo, Hybrid, Ppo, Reinforce, Rloo, Sft, Tba, Tbrm},
+    Outcome, Records, Settings, Terms, constants, critic, evaluate, evaluate_with, weight_sum,
 };
 
 use crate::check::{assert_close, assert_gradient, random};
@@ -32,6 +32,11 @@ fn records(rows: usize, trajectories: usize) -> Records {
         ref_v1: random(12, trajectories),
         reward: random(13, trajectories),
         weight: random(14, trajectories).iter().map(|x| x + 1.25).collect(),
+        critique: Critique {
+            advantage: random(16, rows),
+            value: random(17, rows),
+            returns: random(18, rows),
+        },
         ..Records::default()
     }
 }
@@ -40,7 +45,7 @@ fn records(rows: usize, trajectories: usize) -> Records {
 fn all() -> Vec<(Objective, Terms)> {
     let grpo = |loss_type| (Grpo, Terms { loss_length: 9, ..Terms::published(Grpo, loss_type) });
     let mut all = vec![grpo(LossType::Grpo), grpo(LossType::Dapo), grpo(LossType::DrGrpo)];
-    for objective in [Sft, Tbrm, Brm, Reinforce, Rloo, Dpo, A2po, Tba] {
+    for objective in [Sft, Tbrm, Brm, Reinforce, Rloo, Dpo, A2po, Tba, Ppo] {
         all.push((objective, Terms::published(objective, LossType::Grpo)));
     }
     for hybrid_with in [Sft, Grpo, Dpo] {
@@ -84,7 +89,7 @@ fn gradients_by_the_logits() {
             let outcome =
                 |logits: &[f64]| evaluate_with(&stats(logits), &traj_start, &records, &settings, &held);
             let Outcome { a, b, clipped, .. } = outcome(&logits);
-            if objective == Grpo {
+            if matches!(objective, Grpo | Ppo) {
                 let clipped: Vec<f64> = clipped.concat();
                 assert!(clipped.iter().any(|&n| n > 0.0), "{what}: nothing is clipped");
             }
@@ -106,6 +111,11 @@ fn losses_by_hand() {
         weight: vec![1.0, 3.0],
         old_logp: vec![-1.0, -0.5 - 0.3, -1.0 + 2.0],
         sets: std::iter::once(0..2).collect(),
+        critique: Critique {
+            advantage: vec![0.5, 2.0, -1.0],
+            value: vec![1.0, 0.0, 0.5],
+            returns: vec![2.0, -1.0, 0.5],
+        },
     };
     let traj_start = [0, 2, 3];
     let of = |objective, terms: Terms, beta, calibrate| {
@@ -167,6 +177,19 @@ fn losses_by_hand() {
     assert_close("a", &dapo.a, &[-advantage / 5.0, 0.0, 0.0], 1e-15);
     let dr_grpo = of(Grpo, Terms { loss_type: LossType::DrGrpo, loss_length: 10, ..terms }, 0.5, false);
     assert_close("a", &dr_grpo.a, &[-0.25 / 40.0, 0.0, 0.0], 1e-15);
+
+    // Ratios 1, e^0.3 (clipped for the better), e^-2 (clipped for the worse); five weighted tokens.
+    let ppo = of(Ppo, Terms::default(), 0.5, false);
+    assert_close("a", &ppo.a, &[-0.1, 0.0, 0.0], 1e-15);
+    assert_close("loss", &ppo.loss, &[-(0.5 + 2.4) / 5.0, 3.0 * 0.8 / 5.0], 1e-14);
+    assert_eq!(ppo.clipped, [[0.0, 1.0], [1.0, 0.0]]);
+    // Values: clipped towards the goal, clipped away from it (the larger error counts), and within the clip.
+    let terms = Terms { value_coefficient: 0.5, ..Terms::default() };
+    let with = Settings { objective: Ppo, terms, ..settings(5.0) };
+    let own = critic(&[1.5, 0.5, 0.6], &traj_start, &records, &with);
+    assert_close("loss", &own.loss, &[0.5 * (0.64 + 2.25) / 5.0, 3.0 * 0.5 * 0.01 / 5.0], 1e-15);
+    assert_close("dvalue", &own.dvalue, &[0.0, 0.5 * 1.5 / 5.0, 0.5 * 3.0 * 0.1 / 5.0], 1e-15);
+    assert_eq!(own.clipped, [1.0, 0.0]);
 
     let dpo = of(Dpo, Terms::default(), 0.4, false);
     let slope = 0.4 / (1.0 + (0.4f64 * -0.5).exp());

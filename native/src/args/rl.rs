@@ -22,6 +22,9 @@ pub struct RlArgs {
     /// The weight of each reward (default: 1)
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     pub reward_weight: Vec<f64>,
+    /// Leave out completions whose reward fails or is no finite number, in RUN/set-aside, instead of stopping
+    #[arg(long)]
+    pub set_aside_failures: bool,
     /// The run directory to write
     #[arg(long, value_name = "RUN")]
     pub out: PathBuf,
@@ -84,6 +87,9 @@ pub struct RolloutArgs {
     /// Draw from the K likeliest tokens
     #[arg(long, value_name = "K", value_parser = positive_count)]
     pub top_k: Option<usize>,
+    /// End a completion where TEXT first appears; may be given several times
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub stop: Vec<String>,
     /// Logged records to mix into every step, as JSONL
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub data: Vec<PathBuf>,

@@ -30,6 +30,17 @@ pub enum Objective {
     Tba,
     /// A mean of tbrm and another
     Hybrid,
+    /// Proximal policy optimization with a critic: of rollouts only, with `rl`
+    Ppo,
+}
+
+/// `--kl-estimator`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KlEstimator {
+    /// logp - ref_logp
+    K1,
+    /// Never negative, and of less variance
+    K3,
 }
 
 /// `--loss-type`.
@@ -113,6 +124,16 @@ impl From<Objective> for tbrm_core::objective::Objective {
             Objective::A2po => Self::A2po,
             Objective::Tba => Self::Tba,
             Objective::Hybrid => Self::Hybrid,
+            Objective::Ppo => Self::Ppo,
+        }
+    }
+}
+
+impl From<KlEstimator> for tbrm_core::objective::KlEstimator {
+    fn from(estimator: KlEstimator) -> Self {
+        match estimator {
+            KlEstimator::K1 => Self::K1,
+            KlEstimator::K3 => Self::K3,
         }
     }
 }

@@ -7,7 +7,7 @@ use tbrm_core::data::{Needs, PromptStyle};
 use tbrm_core::evaluation::{Accuracy, Attempt, Mean, Problem, attempt, capacity, problems};
 use tbrm_core::rollout::{Rollout, RolloutConfig, slots};
 
-use super::generate::{MAX_NEW_TOKENS, sampling};
+use super::generate::{MAX_NEW_TOKENS, sampling, stop_at};
 use crate::args::{Common, EvalArgs};
 use crate::exit::{Failure, Outcome};
 use crate::model_dir;
@@ -19,7 +19,7 @@ use crate::store::{read_file, write_file};
 const SLOTS: usize = 64;
 
 pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> {
-    let reward = rewards::parse(&args.reward)?;
+    let rewards = rewards::all(&args.reward, &args.reward_weight)?;
     let file = args.data.display().to_string();
     let (mut records, _) = read_all(&file, &read_file(&args.data)?, Needs::Prompt, false)?;
     for record in &mut records {
@@ -30,7 +30,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> 
     let encoder = model.encoder(None, Truncated::Keep)?;
     let max_new = args.sampling.max_new_tokens.unwrap_or(MAX_NEW_TOKENS);
     let positions = model.config.max_position_embeddings;
-    let problems = problems(&encoder, &file, &records, &|record| reward.check(record), max_new, positions)?;
+    let problems = problems(&encoder, &file, &records, &|record| rewards.check(record), max_new, positions)?;
 
     let gpu = super::open(common)?;
     let capacity = capacity(&problems, max_new);
@@ -44,17 +44,18 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> 
         logit_scale: 1.0,
     };
     let mut rollout = Rollout::new(&gpu, &weights, config)?;
+    stop_at(&mut rollout, &model.tokenizer, &args.sampling)?;
     let mut progress = Progress::new("eval", total as u64, 0, common.quiet);
     let report = |p: tbrm_core::rollout::Progress| {
         progress.update(p.completions as u64, &format!("completions, {} tokens", p.tokens));
     };
-    let judged = attempt(&mut rollout, &model.tokenizer, &*reward, &problems, args.samples, max_new, report);
+    let judged = attempt(&mut rollout, &model.tokenizer, &rewards, &problems, args.samples, max_new, report);
     let attempts = pollster::block_on(judged)?;
     drop(progress);
     if let Some(out) = &args.out {
         write_file(out, lines(&problems, &attempts).as_bytes())?;
     }
-    let accuracy = Accuracy::new(&attempts);
+    let accuracy = Accuracy::new(&attempts).by_reward(rewards.names(), &attempts);
     super::print(&if common.json { format!("{}\n", json!(accuracy)) } else { describe(&accuracy, args) })?;
     Ok(Outcome::Done)
 }
@@ -62,7 +63,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> 
 /// One object a completion, in the problems' order.
 fn lines(problems: &[Problem<'_>], attempts: &[Vec<Attempt>]) -> String {
     let line = |problem: &Problem<'_>, sample: usize, attempt: &Attempt| {
-        let line = json!({
+        let mut line = json!({
             "line": problem.record.line,
             "id": problem.record.id,
             "sample": sample,
@@ -73,6 +74,9 @@ fn lines(problems: &[Problem<'_>], attempts: &[Vec<Attempt>]) -> String {
             "vote": attempt.vote,
             "reward": attempt.reward,
         });
+        if attempt.rewards.len() > 1 {
+            line["rewards"] = json!(attempt.rewards);
+        }
         format!("{line}\n")
     };
     let of = |(problem, attempts): (&Problem<'_>, &Vec<Attempt>)| -> String {
@@ -86,7 +90,7 @@ fn describe(accuracy: &Accuracy, args: &EvalArgs) -> String {
     let mut text = format!(
         "{problems} problems, {samples} completions each: {mean_length:.1} tokens, {:.1} % of them ended; {} reward\n",
         100.0 * finished_ratio,
-        args.reward
+        args.reward.join(" + ")
     );
     let mut line = |name: String, mean: &Mean| {
         let error = mean.standard_error.map_or_else(String::new, |error| format!(" ± {error:.4}"));
@@ -95,6 +99,7 @@ fn describe(accuracy: &Accuracy, args: &EvalArgs) -> String {
     line(format!("avg@{samples}"), &accuracy.avg);
     accuracy.pass.iter().for_each(|pass| line(format!("pass@{}", pass.k), &pass.mean));
     line(format!("maj@{samples}"), &accuracy.maj);
+    accuracy.rewards.iter().for_each(|(name, mean)| line(name.clone(), mean));
     if let Some(out) = &args.out {
         text += &format!("completions in {}\n", out.display());
     }

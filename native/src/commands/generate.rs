@@ -2,8 +2,9 @@
 
 use serde_json::json;
 use tbrm_core::data::record::Text;
+use tbrm_core::data::tokenizer::Tokenizer;
 use tbrm_core::data::trajectory::Truncated;
-use tbrm_core::rollout::{Prompt, Rollout, RolloutConfig, Sampling};
+use tbrm_core::rollout::{Prompt, Rollout, RolloutConfig, Sampling, StopText};
 use tbrm_core::{Error, ErrorKind};
 
 use crate::args::{Common, GenerateArgs, SamplingArgs};
@@ -45,13 +46,14 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Outcome, Failu
         logit_scale: 1.0,
     };
     let mut rollout = Rollout::new(&gpu, &weights, config)?;
+    stop_at(&mut rollout, &model.tokenizer, &args.sampling)?;
     let mut progress = Progress::new("generate", max_new as u64, 0, common.quiet);
     let prompts = [Prompt { tokens, stream: 0, max_new }];
     let report = |p: tbrm_core::rollout::Progress| progress.update(p.tokens as u64, "tokens");
     let completions = pollster::block_on(rollout.generate(&prompts, report))?;
     drop(progress);
     let completion = &completions[0];
-    let text = model.tokenizer.decode(&completion.tokens, false)?;
+    let text = rollout.text(&model.tokenizer, completion)?;
     super::print(&if common.json {
         let result = json!({
             "prompt": args.prompt,
@@ -65,6 +67,18 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Outcome, Failu
         format!("{text}\n")
     })?;
     Ok(Outcome::Done)
+}
+
+/// The texts that end a completion, as the command line says.
+pub(super) fn stop_at(
+    rollout: &mut Rollout,
+    tokenizer: &Tokenizer,
+    args: &SamplingArgs,
+) -> tbrm_core::Result<()> {
+    if !args.stop.is_empty() {
+        rollout.stop_at(StopText::new(tokenizer, &args.stop)?);
+    }
+    Ok(())
 }
 
 /// How tokens are drawn, as the command line says.

@@ -9,6 +9,7 @@ use super::train::{drive, finish, memory, options};
 use crate::args::{Common, RlArgs};
 use crate::exit::{Failure, Outcome};
 use crate::model_dir;
+use crate::rewards;
 use crate::store::{OpenRun, RunDir, read_file};
 use crate::tensorboard::EventWriter;
 use crate::tuning;
@@ -39,6 +40,7 @@ pub(super) fn run(args: &RlArgs, common: &Common) -> Result<Outcome, Failure> {
 }
 
 fn plan(args: &RlArgs, common: &Common, gpu: &Gpu) -> Result<OnlinePlan, Failure> {
+    let rewards = rewards::all(&args.reward, &args.reward_weight)?;
     let model = model_dir::read(&args.model)?;
     let (options, online) = (settings(args, common), rollouts(args));
     let read = |path: &std::path::PathBuf| -> tbrm_core::Result<File> {
@@ -47,7 +49,7 @@ fn plan(args: &RlArgs, common: &Common, gpu: &Gpu) -> Result<OnlinePlan, Failure
     let prompts = read(&args.prompts)?;
     let eval = args.eval.eval_prompts.as_ref().map(read).transpose()?;
     let data = args.rollouts.data.iter().map(read).collect::<tbrm_core::Result<Vec<File>>>()?;
-    let inputs = OnlineInputs::read(model, &prompts, eval.as_ref(), &data, &options, &online)?;
+    let inputs = OnlineInputs::read(model, &prompts, eval.as_ref(), &data, &options, &online, rewards)?;
     Ok(OnlinePlan::new(gpu, inputs, options, &online, memory::available(gpu))?)
 }
 
@@ -75,6 +77,8 @@ fn rollouts(args: &RlArgs) -> OnlineOptions {
         eval_samples: Some(args.eval.eval_samples),
         rewards: args.reward.clone(),
         reward_weights: args.reward_weight.clone(),
+        stop: rollouts.stop.clone(),
+        set_aside_failures: args.set_aside_failures,
     }
 }
 

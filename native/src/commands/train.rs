@@ -25,6 +25,7 @@ use crate::tuning;
 const PROFILED: u64 = 3;
 
 pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Outcome, Failure> {
+    tbrm_core::objective::Objective::from(args.objective.objective).offline()?;
     let how = OpenRun::of(&args.out, args.resume, args.overwrite);
     if !args.dry_run {
         RunDir::check(&args.out, how)?;

@@ -25,8 +25,8 @@ const FILES: [&str; 8] = [
     "trace.json",
 ];
 
-/// Directories that are a run's own: the final model, and of `demo` the model that TBRM starts from and the online stage's run.
-const FOLDERS: [&str; 3] = ["model", "warm-start", "online"];
+/// Directories that are a run's own: the final model, completions that were set aside, and of `demo` the model that TBRM starts from and the online stage's run.
+const FOLDERS: [&str; 4] = ["model", "warm-start", "online", "set-aside"];
 
 /// How a run directory that may exist is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

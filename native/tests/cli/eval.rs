@@ -132,3 +132,40 @@ fn problems_that_cannot_be_judged_are_refused() {
     }
     assert!(!place.names().contains(&"out.jsonl".to_owned()));
 }
+
+#[test]
+fn rewards_are_weighed_and_texts_end_before_a_stop() {
+    let place = place();
+    let line = format!(
+        "{EVAL} --samples 4 --reward length:0-4 --reward regex:[a-e] --reward-weight 0.5 --reward-weight 2"
+    );
+    let summary = place.json(&format!("{line} --stop g --stop c --out out.jsonl"));
+    place.done(&format!("{EVAL} --samples 4 --reward exact --out plain.jsonl"));
+    let (lines, plain) = (place.lines("out.jsonl"), place.lines("plain.jsonl"));
+    let mut stopped = 0;
+    for (line, plain) in lines.iter().zip(&plain) {
+        let (text, whole) =
+            (line["completion"].as_str().expect("text"), plain["completion"].as_str().expect("text"));
+        assert!(whole.starts_with(text) && !text.contains(['c', 'g']), "{text:?} of {whole:?}");
+        if whole.contains(['c', 'g']) {
+            stopped += 1;
+            assert_eq!(
+                (&line["finished"], whole[text.len()..].starts_with(['c', 'g'])),
+                (&json!(true), true)
+            );
+            assert!(
+                number(&line["num_tokens"]) < number(&plain["num_tokens"]) || whole.len() == text.len() + 1
+            );
+        }
+        let each: Vec<f64> = line["rewards"].as_array().expect("both").iter().map(number).collect();
+        assert!((number(&line["reward"]) - (0.5 * each[0] + 2.0 * each[1])).abs() <= 1e-12);
+    }
+    assert!(stopped > 0, "nothing to test");
+    let mean = |name: &str| number(&summary["rewards"][name]["mean"]);
+    assert!((number(&summary["avg"]["mean"]) - (0.5 * mean("length") + 2.0 * mean("regex"))).abs() <= 1e-12);
+    assert!(
+        place
+            .refused(1, &format!("{EVAL} --reward exact --reward-weight 1 --reward-weight 2"))
+            .contains("1 rewards and 2 weights")
+    );
+}

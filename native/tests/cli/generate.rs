@@ -61,3 +61,17 @@ fn what_does_not_fit_is_refused() {
     place.refused(2, "generate --model model --prompt abc --temperature -1");
     place.refused(2, "generate --model model --prompt abc --top-p 1.5");
 }
+
+#[test]
+fn a_stop_text_ends_the_text_before_it() {
+    let place = place();
+    let line = "generate --model model --prompt abc --max-new-tokens 20 --seed 1";
+    let whole = place.json(line)["completion"].as_str().expect("a text").to_owned();
+    let stop =
+        whole.chars().filter(char::is_ascii_alphanumeric).nth(2).expect("a letter or digit").to_string();
+    let stopped = place.json(&format!("{line} --stop {stop}"));
+    assert_eq!(stopped["completion"], whole[..whole.find(&stop).expect("it is there")]);
+    assert_eq!(stopped["finished"], true);
+    let error = place.command(line).args(["--stop", ""]).output().expect("starts");
+    assert!(String::from_utf8_lossy(&error.stderr).contains("--stop is no text"), "{error:?}");
+}

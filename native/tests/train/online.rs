@@ -81,6 +81,9 @@ fn what_is_missing_is_said_before_anything_is_written() {
     assert!(error.contains("logs.jsonl:1: the record has no `group`, which rloo needs"), "{error}");
     let (error, _) = refused(&mut bench.train("run", &["--objective", "grpo"]));
     assert!(error.contains("logs.jsonl:1: the record has no `logps`, which grpo needs"), "{error}");
+    let (error, help) = refused(&mut bench.train("run", &["--objective", "ppo"]));
+    assert!(error.contains("ppo is trained on the model's own rollouts"), "{error}");
+    assert!(help.contains("tbrm rl") && help.contains("--objective tbrm"), "{help}");
     let (error, _) = refused(&mut bench.train("run", &["--objective", "dpo"]));
     assert!(error.contains("logs.jsonl:1: field \"chosen\": is missing"), "{error}");
     assert!(!bench.path("run").exists());
@@ -115,4 +118,55 @@ fn groups_and_pairs_are_trained_on_from_files() {
     assert!((first["loss"].as_f64().unwrap() - 2f64.ln()).abs() < 1e-5, "{first}");
     assert!(last["rewards/margins"].as_f64().unwrap() > 0.01, "{last}");
     assert_eq!(last["rewards/accuracies"], 1.0, "{last}");
+}
+
+#[test]
+fn a_program_judges_rollouts_that_end_at_a_stop_text() {
+    let bench = Bench::new();
+    prompts(&bench, "prompts.jsonl", 6);
+    // Fails on an odd number of characters, and sees no stop text.
+    bench.lines(
+        "judge.py",
+        [
+            "import json, sys",
+            "for line in sys.stdin:",
+            "    it = json.loads(line)",
+            "    text = it['completion']",
+            "    assert 'e' not in text",
+            "    print('odd' if len(text) % 2 else len(text) / 10 + it['answer'], flush=True)",
+        ]
+        .map(str::to_owned)
+        .into_iter(),
+    );
+    let judged = |out: &str, args: &[&str]| {
+        let mut command = bench.command("rl");
+        command
+            .args(["--model", "model", "--prompts", "prompts.jsonl", "--out", out])
+            .args(SHORT[..10].iter());
+        command.args([
+            "--reward",
+            "command:python3 judge.py",
+            "--reward",
+            "length:0-4",
+            "--reward-weight",
+            "1",
+        ]);
+        command.args(["--reward-weight", "0.5", "--stop", "e", "--stop", "t"]).args(args);
+        command
+    };
+    let (error, _) = refused(&mut judged("strict", &[]));
+    assert!(error.contains("prompts.jsonl: line ") && error.contains("wrote \"odd\""), "{error}");
+    done(&mut judged("run", &["--set-aside-failures"]));
+    let metrics = bench.untimed("run/metrics.jsonl");
+    assert_eq!(metrics.len(), 4);
+    let aside = bench.text("run/set-aside/round_000000.jsonl");
+    assert_eq!(metrics[0]["completions/set_aside"], json!(aside.lines().count() as f64));
+    let first: Value = serde_json::from_str(aside.lines().next().expect("one")).expect("an object");
+    assert!(first["reason"].as_str().expect("why").contains("wrote \"odd\""), "{first}");
+    assert!(first["completion"].as_str().expect("a text").chars().count() % 2 == 1, "{first}");
+    for line in &metrics {
+        let (judge, length) = (&line["rewards/command/mean"], &line["rewards/length/mean"]);
+        assert!(judge.is_number() && length.is_number(), "{line}");
+    }
+    assert_eq!(bench.json("run/config.json")["stop"], json!(["e", "t"]));
 }

@@ -9,10 +9,12 @@ use crate::data::trajectory::Trajectory;
 use crate::gpu::kernels::objective::ObjectiveStep;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::model::ModelConfig;
+use crate::model::critic;
+use crate::objective;
 use crate::objective::{LossType, Objective, Terms, Together};
 use crate::reference::adamw;
 use crate::reference::decoder::{Params, loss_and_grads};
-use crate::reference::objective::{Records, Settings, weight_sum};
+use crate::reference::objective::{Critique, Records, Settings, weight_sum};
 use crate::train::engine::{Engine, EngineConfig, MicroBatch};
 use crate::train::estimate::engine_config;
 use crate::train::learner::{Example, StepData, known, signals};
@@ -72,6 +74,16 @@ fn check_gradients(gpu: &Gpu, config: &ModelConfig, case: &Case) {
     }
     let mut records = records(&data);
     records.sets = ranges(sizes.iter().copied());
+    let drawn = |name: &str, by: f64| -> Vec<f64> {
+        let stream = crate::rng::Stream::named(5, name);
+        let all = records.ref_logp.len() as u64;
+        (0..all).map(|r| f64::from((by * (stream.uniform(r) - 0.5)) as f32)).collect()
+    };
+    records.critique = Critique {
+        advantage: drawn("advantage", 4.0),
+        value: drawn("value", 1.0),
+        returns: drawn("returns", 2.0),
+    };
     records.old_logp = data.iter().flat_map(|t| t.logps.clone().unwrap()).map(f64::from).collect();
     let sum = |objective| weight_sum(objective, &terms, &batch.traj_start, &records.weight);
     let settings = Settings {
@@ -83,7 +95,14 @@ fn check_gradients(gpu: &Gpu, config: &ModelConfig, case: &Case) {
         weight_sum: sum(objective),
         tbrm_weight_sum: sum(Objective::Tbrm),
     };
-    let twin = loss_and_grads(&twin_config(config), &twin_params(&weights), &batch, &records, &settings);
+    let mut params = twin_params(&weights);
+    let of_critic = |name: &str, count: u64| -> Vec<f64> {
+        let stream = crate::rng::Stream::named(8, name);
+        (0..count).map(|i| f64::from((stream.uniform(i) - 0.5) as f32)).collect()
+    };
+    params.insert("value.weight".into(), of_critic("value.weight", config.hidden_size as u64));
+    params.insert("value.bias".into(), of_critic("value.bias", 1));
+    let twin = loss_and_grads(&twin_config(config), &params, &batch, &records, &settings);
 
     let train = TrainConfig {
         objective,
@@ -96,16 +115,33 @@ fn check_gradients(gpu: &Gpu, config: &ModelConfig, case: &Case) {
     };
     let engine_config = EngineConfig { submit_part: Some(7), ..engine_config(&train) };
     let mut engine = Engine::new(gpu, model(gpu, config, &weights), engine_config, None).unwrap();
-    let optimizer = Optimizer::new(gpu, &engine.model, engine.variants).unwrap();
+    if objective == Objective::Ppo {
+        engine.add_critic().unwrap();
+        let critic = engine.critic.as_ref().expect("just added");
+        for (id, name) in critic::PARAMS.iter().enumerate() {
+            let data: Vec<f32> = params[*name].iter().map(|&x| x as f32).collect();
+            critic.weights.write(gpu, id, &data);
+        }
+    }
+    let optimizer = Optimizer::new(gpu, &engine.model, engine.critic.as_ref(), engine.variants).unwrap();
     let step = gpu.uniform("step", size_of::<ObjectiveStep>() / 4).unwrap();
     let weighted = data.iter().map(|t| (t.weight, t.num_actions()));
     gpu.write(&step, &[objective.step(&terms, beta, kappa, weighted)]);
     let ref_logp: Vec<Vec<f32>> =
         (0..data.len()).map(|i| records.ref_logp[rows(i)].iter().map(|&x| x as f32).collect()).collect();
+    let narrow = |x: &[f64], i: usize| x[rows(i)].iter().map(|&x| x as f32).collect::<Vec<f32>>();
+    let critiques: Vec<objective::Critique> = (0..data.len())
+        .map(|i| objective::Critique {
+            value: narrow(&records.critique.value, i),
+            advantage: narrow(&records.critique.advantage, i),
+            returns: narrow(&records.critique.returns, i),
+        })
+        .collect();
     let example = |(i, trajectory): (usize, _)| Example {
         trajectory,
         ref_logp: ref_logp[i].as_slice(),
         v_ref: if calibrate { records.ref_v1[i] as f32 } else { 0.0 },
+        critique: Some(&critiques[i]),
     };
     let given = StepData { examples: data.iter().enumerate().map(example).collect(), sizes };
     let signals = signals(&train, &given);
@@ -115,9 +151,9 @@ fn check_gradients(gpu: &Gpu, config: &ModelConfig, case: &Case) {
         let mut micro = Batch::new(places.iter().map(|&i| (i, &data[i]))).with_sets(sizes);
         let shape = engine.shape(&micro);
         micro.pad_to(shape).unwrap();
-        engine.io.upload(gpu, &micro, &known(&micro, &given, &signals));
+        engine.upload(&micro, &known(&micro, &given, &signals));
         let part = engine.submit_part();
-        let plan = engine.train_plan(shape, train.mix(), &step, &optimizer.grads).unwrap();
+        let plan = engine.train_plan(shape, train.mix(), &step, &optimizer).unwrap();
         plan.submit(gpu, part).unwrap();
         let rows = TrajectoryStats::rows(&block_on(gpu.read::<f32>(&engine.io.stats)).unwrap());
         places.iter().zip(rows).for_each(|(&i, row)| stats[i] = Some(row));
@@ -129,13 +165,21 @@ fn check_gradients(gpu: &Gpu, config: &ModelConfig, case: &Case) {
     close("rho", &column(|s| s.rho), &twin.outcome.rho, 1e-4, 1e-5);
     close("v1", &column(|s| s.v1), &twin.outcome.v1, 1e-5, 1e-5);
     close("loss", &column(|s| s.loss), &twin.outcome.loss, 1e-4, 1e-4);
-    let all = block_on(optimizer.grads.read(gpu)).unwrap();
-    for (spec, got) in engine.model.specs.iter().zip(&all) {
-        let expected = &twin.grads[&spec.name];
+    let mut names: Vec<&str> = engine.model.specs.iter().map(|spec| spec.name.as_str()).collect();
+    let mut all = block_on(optimizer.grads.read(gpu)).unwrap();
+    if let Some(of_critic) = &optimizer.critic {
+        names.extend(critic::PARAMS);
+        all.extend(block_on(of_critic.grads.read(gpu)).unwrap());
+        let clipped = twin.critic.expect("ppo has a critic").clipped;
+        assert!(clipped.iter().any(|&n| n > 0.0), "no value is clipped");
+    }
+    assert_eq!(names.len(), all.len());
+    for (name, got) in names.into_iter().zip(&all) {
+        let expected = &twin.grads[name];
         let scale = expected.iter().fold(0.0f64, |m, g| m.max(g.abs()));
-        assert!(scale > 0.0, "{}: a gradient of zeros proves nothing", spec.name);
+        assert!(scale > 0.0, "{name}: a gradient of zeros proves nothing");
         // Relative to the tensor's largest entry: small entries are differences of large terms.
-        close(&spec.name, got, expected, 2e-4 * scale, 1e-3);
+        close(name, got, expected, 2e-4 * scale, 1e-3);
     }
 }
 
