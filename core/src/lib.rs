@@ -16,6 +16,7 @@ pub mod model;
 pub mod objective;
 pub mod online;
 pub mod ops;
+pub mod page;
 pub mod platform;
 pub mod reference;
 pub mod reward;
