@@ -301,12 +301,13 @@ impl Online {
         let first = round * (self.config.prompts_per_batch * each) as u64;
         let stream = |place: usize| (first + place as u64) as u32 & (NOT_TRAINED - 1);
         let (completions, judged) = self.draw(true, &chosen, each, stream).await?;
+        let least = self.config.train_on.least(judged.iter().map(|j| j.total));
         let trajectories: Vec<Trajectory> = completions
             .iter()
             .zip(&judged)
             .enumerate()
             .map(|(i, (completion, judged))| {
-                self.trajectory(round, i / each, chosen[i / each], completion, judged)
+                self.trajectory((round, i / each), chosen[i / each], completion, judged, least)
             })
             .collect();
         let scored = self.reference_of(&trajectories).await?;
@@ -337,15 +338,15 @@ impl Online {
 
     fn trajectory(
         &self,
-        round: u64,
-        place: usize,
+        (round, place): (u64, usize),
         question: usize,
         completion: &Completion,
         judged: &Judged,
+        least: f64,
     ) -> Trajectory {
         let Question { file, record, tokens } = &self.start.questions[question];
         let truncated = !completion.finished;
-        let masked = truncated && self.config.truncated == Truncated::Mask;
+        let masked = truncated && self.config.truncated == Truncated::Mask || judged.total < least;
         Trajectory {
             file: file.clone(),
             line: record.line,

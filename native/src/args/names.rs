@@ -7,7 +7,7 @@ const OPTIONS: [(&str, &str); 3] =
     [("learning_rate", "--lr"), ("steps", "--steps or --epochs"), ("shuffle", "--no-shuffle")];
 
 /// What a run is given besides its settings, and the settings of rollouts.
-const INPUTS: [&str; 16] = [
+const INPUTS: [&str; 17] = [
     "model",
     "data",
     "eval_data",
@@ -24,6 +24,7 @@ const INPUTS: [&str; 16] = [
     "data_share",
     "value_samples",
     "eval_samples",
+    "train_on",
 ];
 
 /// Replaces every setting, which the core's messages put between backticks, by its option.
