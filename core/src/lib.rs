@@ -12,6 +12,7 @@ pub mod demo;
 pub mod error;
 pub mod evaluation;
 pub mod gpu;
+pub mod lab;
 pub mod model;
 pub mod objective;
 pub mod online;
