@@ -12,7 +12,7 @@ use crate::train::Calibrate;
 /// Completions of each prompt for objectives that compare several.
 const GROUP: usize = 4;
 
-/// The learning rate where none is given and none was tuned: what most objectives were best with on the embedded tasks.
+/// The learning rate where none is given and none was tuned: what tbrm was best with on the embedded tasks, and the others near their best.
 const LEARNING_RATE: f64 = 3e-4;
 
 /// The beta of tbrm on rewards of 0 and 1 with completions of a few tokens, as in the demo.

@@ -19,7 +19,7 @@ use crate::data::Rejection;
 use crate::data::logs::{self, Report};
 use crate::data::record::Needs;
 use crate::data::trajectory::{Trajectory, Truncated};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::run::files::sha256;
 use crate::run::report::Sample;
@@ -91,8 +91,8 @@ pub struct Pilot {
     pub records: [usize; 4],
     /// Optimizer steps for each beta.
     pub steps: u64,
-    /// Figures on validation prompts, by beta.
-    pub tried: Vec<(f64, Figures)>,
+    /// Figures on validation prompts, by beta; none where training failed.
+    pub tried: Vec<(f64, Option<Figures>)>,
     /// The beta that was taken.
     pub beta: Option<f64>,
     /// On held-out prompts, with that beta.
@@ -193,7 +193,7 @@ fn nothing_trained(config: &PilotConfig, read: Read, advice: Advice) -> Pilot {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Tried {
     beta: f64,
-    figures: Figures,
+    figures: Option<Figures>, // none where training failed
 }
 
 async fn judged<S: Store>(
@@ -224,27 +224,45 @@ async fn judged<S: Store>(
         tell(LabEvent::Began { what: format!("beta {beta}"), done: i, runs: config.betas.len() });
         let (folder, options) = (format!("runs/{key}"), options(&setting, steps, batch, seed));
         let with = (&mut *tuned, &mut *tell);
-        let model = train(gpu, (store, &folder), beginning, &parts.train, positions, options, with).await?;
-        let Some(model) = model else { return Ok(None) };
-        if before.is_none() {
-            before = Some(opinion(gpu, &initial, &parts.validation, 1.0).await?);
-        }
-        let now = opinion(gpu, &model, &parts.validation, 1.0).await?;
-        let verdicts = verdicts(&parts.validation, &now, before.as_deref().unwrap_or_default(), &setting);
-        let figures = Figures::new(&verdicts, &groups(&parts.validation), seed);
-        let found = figures.ranking().map_or("nothing to rank".to_owned(), |x| format!("AUC {:.3}", x.mean));
+        let trained = train(gpu, (store, &folder), beginning, &parts.train, positions, options, with).await;
+        let figures = match trained {
+            Ok(None) => return Ok(None),
+            Ok(Some(model)) => {
+                if before.is_none() {
+                    before = Some(opinion(gpu, &initial, &parts.validation, 1.0).await?);
+                }
+                let now = opinion(gpu, &model, &parts.validation, 1.0).await?;
+                let before = before.as_deref().unwrap_or_default();
+                let verdicts = verdicts(&parts.validation, &now, before, &setting);
+                Some(Figures::new(&verdicts, &groups(&parts.validation), seed))
+            }
+            Err(error) if error.kind == ErrorKind::NotFinite => None,
+            Err(error) => return Err(error),
+        };
+        let found = match &figures {
+            None => "failed: not finite".to_owned(),
+            Some(figures) => {
+                figures.ranking().map_or("nothing to rank".to_owned(), |auc| format!("AUC {:.3}", auc.mean))
+            }
+        };
         results.insert(key.clone(), Tried { beta, figures });
         keep(&**store, RESULTS, &results).await?;
         tell(LabEvent::Ended { found: format!("beta {beta}: {found}") });
     }
-    let tried: Vec<(f64, Figures)> = config
+    let tried: Vec<(f64, Option<Figures>)> = config
         .betas
         .iter()
         .filter_map(|beta| Some((*beta, results.get(&setting(*beta).key())?.figures.clone())))
         .collect();
-    let score = |figures: &Figures| figures.ranking().map_or(0.0, |ranking| ranking.mean);
-    let best = tried.iter().max_by(|a, b| score(&a.1).total_cmp(&score(&b.1)).then(b.0.total_cmp(&a.0)));
-    let beta = best.map_or(config.betas[0], |(beta, _)| *beta);
+    let scored = tried.iter().filter_map(|(beta, figures)| {
+        Some((*beta, figures.as_ref()?.ranking().map_or(0.0, |ranking| ranking.mean)))
+    });
+    // Of equals the larger stays nearer to the model as given.
+    let best = scored.max_by(|a, b| a.1.total_cmp(&b.1).then(a.0.total_cmp(&b.0)));
+    let Some((beta, _)) = best else {
+        let what = "training failed at every beta: losses were not finite".to_owned();
+        return Err(Error::new(ErrorKind::NotFinite, what, "lower the learning rate, or raise beta"));
+    };
 
     tell(LabEvent::Began {
         what: "held-out prompts".to_owned(),

@@ -91,7 +91,7 @@ pub struct SweepArgs {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "none,v-ref")]
     pub calibrate: Vec<Calibrate>,
     /// Learning rates
-    #[arg(long, value_name = "LR", value_delimiter = ',', default_value = "1e-3", value_parser = positive)]
+    #[arg(long, value_name = "LR", value_delimiter = ',', default_value = "3e-4", value_parser = positive)]
     pub lr: Vec<f64>,
     /// Logs of an embedded task, and a warm start on them
     #[arg(long, value_name = "NAME", default_value = "sort-3", conflicts_with = "model")]

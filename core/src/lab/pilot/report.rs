@@ -109,8 +109,11 @@ fn tried(pilot: &Pilot) -> String {
     if pilot.tried.is_empty() {
         return String::new();
     }
-    let rows: Vec<Vec<String>> =
-        pilot.tried.iter().map(|(beta, figures)| row(beta.to_string(), figures)).collect();
+    let tried = |(beta, figures): &(f64, Option<Figures>)| match figures {
+        Some(figures) => row(beta.to_string(), figures),
+        None => vec![beta.to_string(), "failed: losses were not finite".to_owned()],
+    };
+    let rows: Vec<Vec<String>> = pilot.tried.iter().map(tried).collect();
     let taken =
         pilot.beta.map_or_else(String::new, |beta| format!(" Beta {beta} was taken: the highest AUC."));
     format!(
