@@ -122,8 +122,11 @@ impl Arm {
         };
         let total = batch * steps as usize;
         // Where prompts are few, several completions of each make up the logs.
-        let rollouts =
-            if self.logs { self.rollouts.max(total.div_ceil(prompts.max(1))) } else { self.rollouts };
+        let fits = |rollouts: &usize| total.is_multiple_of(*rollouts) && total / rollouts <= prompts;
+        let rollouts = match self.logs {
+            true => (self.rollouts..=total).find(fits).unwrap_or(total),
+            false => self.rollouts,
+        };
         let at_once = if self.logs { total } else { batch };
         let online = OnlineOptions {
             rollouts: Some(rollouts),

@@ -4,6 +4,7 @@
 
 mod arm;
 pub mod compare;
+mod drawing;
 pub mod offline;
 pub mod pilot;
 pub mod start;

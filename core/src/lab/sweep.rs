@@ -1,6 +1,7 @@
 //! TBRM from the same logs at many settings: what decides whether a pilot works. The setting to take is chosen on validation records; only
 //! then are the held-out ones looked at, and only with it.
 
+mod ground;
 mod report;
 
 use std::collections::BTreeMap;
@@ -8,30 +9,25 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::Drawing;
-use super::offline::{Figures, Parts, Setting, groups, opinion, train, verdicts};
-use super::start::{Beginning, TaskStart, as_prompts, as_records, given, too_few, warm_start};
+use super::offline::{Figures, Setting, opinion, train};
+use super::start::TaskStart;
 use super::stats::Interval;
 use super::{LabEvent, Tell, keep, kept, same_experiment};
-use crate::data::record::{Needs, read_all};
-use crate::data::trajectory::{Trajectory, Truncated};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::objective::Objective;
-use crate::online::{Question, Rewards, questions};
 use crate::run::files::sha256;
-use crate::run::{Dataset, File, Options, Store};
+use crate::run::{File, Options, Store};
 use crate::train::tune::Tuned;
 use crate::train::{Calibrate, Scored};
+
+use ground::{Ground, accuracy, ground, judge};
 
 /// What is done, by setting.
 const RESULTS: &str = "results.json";
 /// The report.
 const REPORT: &str = "report.html";
-/// Completions of each problem that accuracy is measured on.
-const SAMPLES: usize = 4;
-
 /// What a sweep is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepConfig {
@@ -135,23 +131,6 @@ pub struct Sweep {
     pub held_out: Option<Cell>,
 }
 
-/// What is measured on: records, and problems where a verifier is there.
-struct Test {
-    records: Vec<Trajectory>,
-    questions: Vec<Question>,
-}
-
-/// Everything that settings share.
-struct Ground {
-    beginning: Beginning,
-    train: Vec<Trajectory>,
-    validation: Test,
-    held_out: Test,
-    rewards: Option<Rewards>,
-    max_new: usize,
-    positions: usize,
-}
-
 /// Trains what is not trained yet of a sweep in `store`, and writes its report; `None` where the front end asked to stop. `inputs` are what
 /// [`Logs::Given`] describes.
 ///
@@ -247,69 +226,6 @@ fn grid(config: &SweepConfig) -> Result<Vec<Setting>> {
     Ok(grid)
 }
 
-async fn ground<S: Store>(
-    gpu: &Gpu,
-    store: &Rc<S>,
-    config: &SweepConfig,
-    inputs: Option<&SweepInputs>,
-    (tuned, tell): (&mut Tuned, &mut Tell<'_>),
-) -> Result<Option<Ground>> {
-    let seed = config.seed;
-    let read = |beginning: &Beginning, file: &File| {
-        let encoder = beginning.files.encoder(None, Truncated::Keep)?;
-        Dataset::read(std::slice::from_ref(file), &encoder, Needs::Reward, config.skip_invalid)
-    };
-    match (&config.logs, inputs) {
-        (Logs::Task(start), _) => {
-            tell(LabEvent::Began { what: "warm start".to_owned(), done: 0, runs: 0 });
-            let drawn = start.draw(seed)?;
-            let begun = warm_start(gpu, store, "starts/warm", start, &drawn, seed, (tuned, tell)).await?;
-            let Some(beginning) = begun else { return Ok(None) };
-            let rewards = Rewards::parse(&[format!("task:{}", start.task)], &[])?;
-            let max_new = drawn.max_new();
-            let records = |name: &str, problems: &[_], seed: u64| {
-                let logs = drawn.logs(problems, start.demonstrations, start.wrong, seed);
-                Ok::<_, Error>(read(&beginning, &as_records(name, &logs))?.trajectories)
-            };
-            let asked = |name: &str, problems: &[_]| {
-                let (name, bytes) = as_prompts(name, problems);
-                let (parsed, _) = read_all(&name, &bytes, Needs::Prompt, false)?;
-                let encoder = beginning.files.encoder(None, Truncated::Keep)?;
-                let positions = beginning.files.config.max_position_embeddings;
-                questions(&encoder, &name, parsed, &rewards, max_new, positions)
-            };
-            let test = |name: &str, problems: &[_], at: u64| {
-                Ok::<_, Error>(Test {
-                    records: records(name, problems, seed.wrapping_add(at))?,
-                    questions: asked(name, problems)?,
-                })
-            };
-            let train = records("demonstrations", &drawn.train, seed)?;
-            let validation = test("validation", &drawn.validation, 1)?;
-            let held_out = test("held-out", &drawn.held_out, 2)?;
-            let positions = beginning.files.config.max_position_embeddings;
-            let rewards = Some(rewards);
-            Ok(Some(Ground { beginning, train, validation, held_out, rewards, max_new, positions }))
-        }
-        (Logs::Given { model, .. }, Some(inputs)) => {
-            let beginning = given(model, inputs.model.clone())?;
-            let parts = Parts::split(read(&beginning, &inputs.data)?.trajectories, seed);
-            let positions = parts.longest();
-            let Parts { train, validation, held_out } = parts;
-            too_few("records to train on", train.len(), 2)?;
-            too_few("validation records", validation.len(), 2)?;
-            too_few("held-out records", held_out.len(), 2)?;
-            let test = |records| Test { records, questions: Vec::new() };
-            let (validation, held_out) = (test(validation), test(held_out));
-            Ok(Some(Ground { beginning, train, validation, held_out, rewards: None, max_new: 1, positions }))
-        }
-        (Logs::Given { .. }, None) => {
-            let what = "the model and the records of the sweep are missing".to_owned();
-            Err(Error::new(ErrorKind::Config, what, "give them, or a task"))
-        }
-    }
-}
-
 async fn trained<S: Store>(
     gpu: &Gpu,
     store: &Rc<S>,
@@ -338,40 +254,6 @@ pub(super) fn options(setting: &Setting, steps: u64, batch: usize, seed: u64) ->
         seed: Some(seed),
         ..Options::default()
     }
-}
-
-async fn judge(
-    gpu: &Gpu,
-    model: &Model,
-    ground: &Ground,
-    test: &Test,
-    before: &[Scored],
-    setting: &Setting,
-    seed: u64,
-) -> Result<Cell> {
-    let now = opinion(gpu, model, &test.records, setting.logit_scale).await?;
-    let verdicts = verdicts(&test.records, &now, before, setting);
-    let figures = Figures::new(&verdicts, &groups(&test.records), seed);
-    let accuracy = accuracy(gpu, model, ground, test, setting.logit_scale, seed).await?;
-    Ok(Cell { setting: *setting, figures: Some(figures), accuracy, failed: None })
-}
-
-/// The mean reward of completions that the policy draws, with an interval over problems.
-async fn accuracy(
-    gpu: &Gpu,
-    model: &Model,
-    ground: &Ground,
-    test: &Test,
-    logit_scale: f64,
-    seed: u64,
-) -> Result<Option<Interval>> {
-    let Some(rewards) = ground.rewards.as_ref().filter(|_| !test.questions.is_empty()) else {
-        return Ok(None);
-    };
-    let drawing = Drawing { samples: SAMPLES, max_new: ground.max_new, temperature: 1.0 / logit_scale, seed };
-    let means =
-        drawing.means(gpu, model, &ground.beginning.files.tokenizer, rewards, &test.questions).await?;
-    Ok(Some(Interval::of(&means)))
 }
 
 fn chosen_by(cells: &[Cell]) -> &'static str {

@@ -13,7 +13,7 @@ use crate::run::Options;
 /// What is measured, and how.
 const METHOD: &str = "<h2>How</h2><p>Every run of a seed starts from the same weights, draws from the same prompts, writes and is trained on the \
 same number of completions in the same number of optimizer steps; where several completions of a prompt are compared, there are as many fewer \
-prompts a step. Accuracy is the mean reward of completions sampled at temperature 1 for held-out prompts, so it is that of the policy that is \
+prompts a step; prompts that would make a last, shorter step are left out. Accuracy is the mean reward of completions sampled at temperature 1 for held-out prompts, so it is that of the policy that is \
 trained. <b>At equal tokens</b> is read off between the measurements, at the most tokens that every run was trained on. Intervals are 95% by \
 Student's t over seeds; the difference is taken seed by seed, within equal starts and prompts, which removes what the seeds have in common. Seconds \
 are of rollouts, rewards, reference and steps, without measuring; on a machine that does other work besides they are no more than a hint. Memory is what \

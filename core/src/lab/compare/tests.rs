@@ -2,9 +2,11 @@
 
 use tbrm_testing::{block_on, gpu_test};
 
+use super::runs::{parts, whole};
 use super::summary::accuracy_at;
 use super::*;
 use crate::gpu::GpuOptions;
+use crate::lab::LabEvent;
 use crate::run::MemoryStore;
 
 fn config(arms: &[&str], rates: &[f64]) -> CompareConfig {
@@ -84,6 +86,14 @@ fn a_file_of_prompts_falls_into_parts_that_share_no_prompt() {
     let [more, same, given] = parts(&file, Some(&eval));
     assert_eq!((places(&same), given), (places(&validation), eval));
     assert_eq!(places(&more).len(), 400 - places(&same).len());
+}
+
+#[test]
+fn prompts_are_cut_to_whole_steps() {
+    let cut = |text: &str, batch| String::from_utf8(whole(&("f".into(), text.into()), batch).1).unwrap();
+    assert_eq!(cut("a\n\nb\nc\n", 2), "a\n\nb");
+    assert_eq!(cut("a\nb", 1), "a\nb");
+    assert_eq!(cut("a\nb", 3), "");
 }
 
 #[test]
