@@ -196,13 +196,11 @@ mod tests {
             let drawn = rounds as usize * online.prompts_per_batch.unwrap() * online.rollouts.unwrap();
             assert_eq!((drawn, options.batch), (320, Some(32)), "{name}");
         }
-        // 320 completions of 100 prompts: 4 of 80.
-        let (_, online) = Arm::parse("tbrm:logs").unwrap().options(
-            (10, 32),
-            100,
-            &Options::default(),
-            &OnlineOptions::default(),
-        );
-        assert_eq!((online.rollouts, online.prompts_per_batch), (Some(4), Some(80)));
+        // 320 completions: 4 of 80 of 100 prompts; of 60 prompts not 6 of 53, which are 318, but 8 of 40.
+        for (prompts, each, of) in [(100, 4, 80), (60, 8, 40)] {
+            let logs = Arm::parse("tbrm:logs").unwrap();
+            let (_, online) = logs.options((10, 32), prompts, &Options::default(), &OnlineOptions::default());
+            assert_eq!((online.rollouts, online.prompts_per_batch), (Some(each), Some(of)));
+        }
     }
 }

@@ -281,7 +281,9 @@ mod tests {
 
     #[test]
     fn no_prompt_is_in_two_parts_and_order_does_not_matter() {
-        let records: Vec<Trajectory> = (0..600).map(|i| record(i % 200, 0.0)).collect();
+        let records: Vec<Trajectory> = (0..600)
+            .map(|i| Trajectory { reward: Some(0.0), ..Trajectory::new(1, vec![i % 200, i, 2]) })
+            .collect();
         let parts = Parts::split(records.clone(), 1);
         let prompts = |part: &[Trajectory]| -> std::collections::BTreeSet<u32> {
             part.iter().map(|record| record.tokens[0]).collect()

@@ -165,8 +165,10 @@ mod tests {
 
     #[test]
     fn bins_hold_equally_many_records_in_order() {
-        let verdicts: Vec<Verdict> =
-            (0..80).map(|i| verdict(f64::from(i) / 80.0, 0.0, Some(f64::from(u8::from(i >= 40))))).collect();
+        let verdicts: Vec<Verdict> = (0..80)
+            .rev()
+            .map(|i| verdict(f64::from(i) / 80.0, 0.0, Some(f64::from(u8::from(i >= 40)))))
+            .collect();
         let groups: Vec<Vec<usize>> = (0..80).map(|i| vec![i]).collect();
         let bins = calibration(&verdicts, &groups, 0);
         assert!(bins.len() == BINS && bins.iter().all(|bin| bin.records == 10));
