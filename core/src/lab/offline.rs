@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     fn record(prompt: u32, reward: f64) -> Trajectory {
-        Trajectory { reward: Some(reward), ..Trajectory::new(1, vec![prompt, 1, 2]) }
+        Trajectory { reward: Some(reward), ..Trajectory::new(1, vec![prompt, reward as u32, 2]) }
     }
 
     #[test]
