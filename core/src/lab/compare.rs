@@ -139,7 +139,7 @@ pub type Outcomes = BTreeMap<String, Outcome>;
 ///
 /// # Errors
 /// [`ErrorKind::Checkpoint`] where another experiment lies in `store`; [`ErrorKind::Config`] and [`ErrorKind::Data`] before anything runs;
-/// those of [`Run`].
+/// those of [`crate::run::Run`].
 pub async fn compare<S: Store>(
     gpu: &Gpu,
     store: Rc<S>,

@@ -15,7 +15,7 @@ use crate::store::{OpenRun, RunDir, read_file};
 
 /// The directory of an experiment, which goes on where there is one already.
 pub(super) fn open(out: &Path, overwrite: bool) -> Result<Rc<RunDir>, Failure> {
-    Ok(Rc::new(RunDir::open(out, OpenRun::of(out, true, overwrite))?))
+    Ok(Rc::new(RunDir::open(out, OpenRun::of(out, !overwrite, overwrite))?))
 }
 
 /// A file with its name.
