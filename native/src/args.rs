@@ -1,5 +1,6 @@
 //! The command line: every command, its options, their defaults and their help. Nothing here acts on them.
 
+mod lab;
 mod names;
 mod rl;
 mod values;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use lab::{CompareArgs, PilotArgs, SweepArgs, WarmArgs};
 pub use names::with_options;
 pub use rl::{EvalPrompts, RlArgs, RolloutArgs};
 pub use values::{
@@ -100,6 +102,19 @@ pub enum Command {
     /// What the method promises, checked on problems that are solved exactly
     #[command(after_help = "Example:\n  tbrm theory --out theory.html")]
     Theory(TheoryArgs),
+    /// Objectives side by side: same starts, prompts and budget, several seeds, one report
+    #[command(
+        after_help = "Example:\n  tbrm compare --objectives tbrm,grpo,rloo,reinforce,sft --seeds 5 --task sort-3 --out runs/compare\n  tbrm compare --objectives tbrm,tbrm:n=4,tbrm:logs,grpo --model models/base --prompts problems.jsonl --reward numeric --out runs/compare"
+    )]
+    Compare(Box<CompareArgs>),
+    /// TBRM from logs at many settings: heat maps, and the setting to take
+    #[command(
+        after_help = "Example:\n  tbrm sweep --beta 0.02,0.05,0.1,0.2 --logit-scale 1,2 --calibrate none,v-ref --out runs/sweep\n  tbrm sweep --beta 0.02,0.1 --model models/base --data logs.jsonl --out runs/sweep"
+    )]
+    Sweep(Box<SweepArgs>),
+    /// What logs are good for: train on them, collect more, or stop; one report for whoever decides
+    #[command(after_help = "Example:\n  tbrm pilot logs.jsonl --model models/base --out runs/pilot")]
+    Pilot(Box<PilotArgs>),
     /// Serve the page to this machine's browser: training in a tab, and a run beside it
     #[command(after_help = "Example:\n  tbrm serve --run runs/first")]
     Serve(ServeArgs),

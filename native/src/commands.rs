@@ -1,15 +1,19 @@
 //! One file per command: arguments in, events to screen and files.
 
 mod bench;
+mod compare;
 mod demo;
 mod devices;
 mod eval;
 mod generate;
 mod init;
+mod lab;
 mod logs;
+mod pilot;
 mod rl;
 mod score;
 mod serve;
+mod sweep;
 mod task;
 mod theory;
 mod train;
@@ -50,6 +54,9 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Rl(args) => rl::run(args, common),
         Command::Serve(args) => serve::run(args, common),
         Command::Theory(args) => theory::run(args, common),
+        Command::Compare(args) => compare::run(args, common),
+        Command::Sweep(args) => sweep::run(args, common),
+        Command::Pilot(args) => pilot::run(args, common),
     };
     pipelines::save();
     outcome

@@ -28,6 +28,10 @@ pub fn read(path: &Path) -> Result<ModelFiles> {
 /// # Errors
 /// As [`Weights::take`]; [`ErrorKind::Store`] when a file cannot be read.
 pub fn weights(path: &Path) -> Result<Weights> {
+    Weights::take(&path.display().to_string(), weight_files(path)?)
+}
+
+fn weight_files(path: &Path) -> Result<Vec<File>> {
     let mut files: Vec<File> = find(path, WEIGHTS).into_iter().collect::<Result<_>>()?;
     if files.is_empty()
         && let Some(index) = find(path, INDEX).transpose()?
@@ -38,7 +42,21 @@ pub fn weights(path: &Path) -> Result<Weights> {
         }
         files.push(index);
     }
-    Weights::take(&path.display().to_string(), files)
+    Ok(files)
+}
+
+/// All files of the directory at `path` that make up the model, its weights included.
+///
+/// # Errors
+/// As [`read`] and [`weights`], where a file cannot be read.
+pub fn files(path: &Path) -> Result<Vec<File>> {
+    if !path.is_dir() {
+        return read(path).map(|_| Vec::new());
+    }
+    let names = [CONFIG].into_iter().chain(COMPANIONS);
+    let mut files = names.filter_map(|name| find(path, name)).collect::<Result<Vec<_>>>()?;
+    files.extend(weight_files(path)?);
+    Ok(files)
 }
 
 /// A file of the directory, where it is there.

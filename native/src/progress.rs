@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tbrm_core::run::report::duration;
+use tbrm_core::page::duration;
 
 /// Between two plain lines. A log of a night's run stays readable, and a watched one shows life.
 const LINE_EVERY: Duration = Duration::from_secs(5);

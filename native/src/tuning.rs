@@ -11,6 +11,19 @@ use crate::exit::Failure;
 
 const FILE: &str = "variants.json";
 
+/// The choices that were made before.
+pub fn load() -> Tuned {
+    // A damaged cache costs a measurement, nothing else.
+    cache_dir::read(FILE).and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+/// Keeps them.
+pub fn save(tuned: &Tuned) {
+    if let Ok(bytes) = serde_json::to_vec_pretty(tuned) {
+        cache_dir::write(FILE, &bytes);
+    }
+}
+
 /// The kernels to train `model` with: from the cache, or measured now. A software adapter has a fixed table.
 ///
 /// # Errors
@@ -21,17 +34,14 @@ pub fn variants(
     model: &Model,
     data: &[Trajectory],
 ) -> Result<Names, Failure> {
-    let mut tuned: Tuned = cache_dir::read(FILE)
-        // A damaged cache costs a measurement, nothing else.
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default();
+    let mut tuned = load();
     let measures = tuned.measures(gpu, model);
     if measures {
         eprintln!("measuring kernels on {}, once", gpu.info().name);
     }
     let names = pollster::block_on(tuned.variants(gpu, config, model, data))?;
-    if measures && let Ok(bytes) = serde_json::to_vec_pretty(&tuned) {
-        cache_dir::write(FILE, &bytes);
+    if measures {
+        save(&tuned);
     }
     Ok(names)
 }

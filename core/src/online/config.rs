@@ -7,6 +7,30 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::objective::{Objective, Together};
 use crate::train::TrainConfig;
 
+/// Which of a round's completions are trained on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrainOn {
+    /// All of them.
+    #[default]
+    All,
+    /// Those with the round's highest reward; the others have weight 0, and where all rewards are equal all have. With
+    /// cross-entropy this is rejection-sampling fine-tuning.
+    Top,
+}
+
+impl TrainOn {
+    /// Of a round with these rewards: the least reward that is trained on.
+    pub(crate) fn least(self, rewards: impl Iterator<Item = f64> + Clone) -> f64 {
+        let highest = rewards.clone().fold(f64::NEG_INFINITY, f64::max);
+        match self {
+            TrainOn::All => f64::NEG_INFINITY,
+            TrainOn::Top if rewards.clone().all(|reward| reward == highest) => f64::INFINITY,
+            TrainOn::Top => highest,
+        }
+    }
+}
+
 /// What decides which completions an online run draws, and how it uses them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OnlineConfig {
@@ -34,6 +58,9 @@ pub struct OnlineConfig {
     pub eval_samples: usize,
     /// What happens to completions that reached the most tokens.
     pub truncated: Truncated,
+    /// Which completions are trained on.
+    #[serde(default)]
+    pub train_on: TrainOn,
     /// The rewards, as they were asked for.
     pub rewards: Vec<String>,
     /// The weight of each.
@@ -59,6 +86,7 @@ impl Default for OnlineConfig {
             value_samples: 8,
             eval_samples: 1,
             truncated: Truncated::Keep,
+            train_on: TrainOn::All,
             rewards: Vec::new(),
             reward_weights: Vec::new(),
             stop: Vec::new(),
@@ -125,5 +153,18 @@ impl OnlineConfig {
     /// Logged records of a step of `batch` completions.
     pub(crate) fn logged(&self, batch: usize) -> usize {
         (batch as f64 * self.data_share).round() as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_highest_reward_is_trained_on_where_that_is_asked() {
+        let least = |on: TrainOn, rewards: &[f64]| on.least(rewards.iter().copied());
+        assert_eq!(least(TrainOn::Top, &[0.0, 1.0, 0.5, 1.0]), 1.0);
+        assert_eq!(least(TrainOn::Top, &[0.0, 0.0]), f64::INFINITY);
+        assert_eq!(least(TrainOn::All, &[0.0, 1.0]), f64::NEG_INFINITY);
     }
 }

@@ -12,7 +12,7 @@ use crate::data::trajectory::Encoder;
 use crate::error::Result;
 use crate::evaluation::problems;
 
-pub use config::OnlineConfig;
+pub use config::{OnlineConfig, TrainOn};
 pub use rewards::{Judged, Rewards};
 pub(crate) use trainer::{Online, OnlineStart, capacity, estimate};
 

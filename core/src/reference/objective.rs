@@ -305,15 +305,16 @@ pub fn critic(values: &[f64], traj_start: &[u32], records: &Records, settings: &
     for (rows, weight) in traj_start.windows(2).zip(&records.weight) {
         let share = weight / settings.weight_sum;
         let (mut loss, mut clipped) = (0.0, 0.0);
-        for r in rows[0] as usize..rows[1] as usize {
+        let first = rows[0] as usize;
+        for (r, value) in values[..rows[1] as usize].iter().enumerate().skip(first) {
             let (old, goal) = (records.critique.value[r], records.critique.returns[r]);
-            let near = values[r].clamp(old - value_clip, old + value_clip);
-            let (error, clipped_error) = ((values[r] - goal).powi(2), (near - goal).powi(2));
+            let near = value.clamp(old - value_clip, old + value_clip);
+            let (error, clipped_error) = ((value - goal).powi(2), (near - goal).powi(2));
             loss += 0.5 * share * error.max(clipped_error);
             if clipped_error > error {
                 clipped += 1.0;
             } else {
-                outcome.dvalue[r] = value_coefficient * share * (values[r] - goal);
+                outcome.dvalue[r] = value_coefficient * share * (value - goal);
             }
         }
         outcome.loss.push(loss);

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::objective::Together;
-use crate::online::{OnlineConfig, Question, Rewards, capacity, estimate, questions};
+use crate::online::{OnlineConfig, Question, Rewards, TrainOn, capacity, estimate, questions};
 use crate::train::{Estimate, TrainConfig};
 
 /// The share of logged records in a step where there are any.
@@ -34,6 +34,7 @@ pub struct OnlineOptions {
     pub data_share: Option<f64>,
     pub value_samples: Option<usize>,
     pub eval_samples: Option<usize>,
+    pub train_on: Option<TrainOn>,
     pub rewards: Vec<String>,
     pub reward_weights: Vec<f64>,
     pub stop: Vec<String>,
@@ -231,6 +232,7 @@ fn settings(inputs: &OnlineInputs, options: &Options, asked: &OnlineOptions) -> 
         value_samples: asked.value_samples.unwrap_or(defaults.value_samples),
         eval_samples: asked.eval_samples.unwrap_or(defaults.eval_samples),
         truncated: options.truncated.unwrap_or(Truncated::Keep),
+        train_on: asked.train_on.unwrap_or(defaults.train_on),
         rewards: asked.rewards.clone(),
         reward_weights: asked.reward_weights.clone(),
         stop: asked.stop.clone(),

@@ -1,7 +1,5 @@
 //! `report.html`: one file that needs nothing else. Curves, stages, samples coloured token by token, settings.
 
-pub(crate) mod chart;
-
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +7,7 @@ use serde_json::Value;
 
 use crate::data::tokenizer::Tokenizer;
 use crate::error::Result;
+use crate::page::{self, chart, duration, escape, number, settings};
 use crate::train;
 
 /// What a report shows.
@@ -107,84 +106,16 @@ const FULL_COLOUR: f64 = 0.95;
 /// The colour's opacity at the full advantage: below 1, so that the text stays readable.
 const OPACITY: f64 = 0.6;
 
-/// The style of every report.
-pub(crate) const STYLE: &str = include_str!("report/style.css");
-
 /// The whole document.
 pub fn render(report: &Report<'_>) -> String {
-    fill(include_str!("report/report.html"), |name| match name {
-        "style" => STYLE.to_owned(),
-        "title" => escape(report.title),
-        "subtitle" => subtitle(report),
-        "tiles" => tiles(report.metrics),
-        "stages" => stages(report.stages),
-        "charts" => charts(report.metrics),
-        "samples" => samples(report.samples),
-        "settings" => settings(report.settings),
-        other => panic!("the template has no such place: {other}"),
-    })
-}
-
-/// Fills every `{{name}}` of the template in one pass, so that a completion containing `{{title}}` stays as it is.
-pub(crate) fn fill(template: &str, content: impl Fn(&str) -> String) -> String {
-    let mut parts = template.split("{{");
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (name, rest) = part.split_once("}}").expect("a closed place in the template");
-        out.push_str(&content(name));
-        out.push_str(rest);
-    }
-    out
-}
-
-/// Makes text harmless in HTML, in elements and in quoted attributes.
-pub(crate) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // Control characters would vanish or, like U+0000, be replaced: show that they are there.
-            c if c.is_control() && !matches!(c, '\n' | '\t') => {
-                let _ = write!(out, "\\x{:02x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// A time as people read it: `4s`, `3m05s`, `2h00m`.
-pub fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, seconds) => format!("{seconds}s"),
-        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
-        (hours, minutes, _) => format!("{hours}h{minutes:02}m"),
-    }
-}
-
-/// A number as people read it: four significant digits.
-fn number(value: f64) -> String {
-    if !value.is_finite() {
-        return "not finite".into();
-    }
-    let size = value.abs();
-    if value == 0.0 {
-        "0".into()
-    } else if !(1e-3..1e6).contains(&size) {
-        let text = format!("{value:.2e}");
-        let (digits, exponent) = text.split_once('e').expect("the exponent of `{:e}`");
-        format!("{}e{exponent}", digits.trim_end_matches('0').trim_end_matches('.')).replace('-', "−")
-    } else {
-        let decimals = (3 - size.log10().floor() as i32).max(0) as usize;
-        let text = format!("{value:.decimals$}");
-        let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-        text.replace('-', "−")
-    }
+    let body = [
+        tiles(report.metrics),
+        stages(report.stages),
+        charts(report.metrics),
+        samples(report.samples),
+        settings(report.settings),
+    ];
+    page::document(report.title, &subtitle(report), &body.concat())
 }
 
 fn subtitle(report: &Report<'_>) -> String {
@@ -215,13 +146,7 @@ fn tiles(metrics: &[Value]) -> String {
     if time > 0.0 {
         tiles.push(("time in steps".into(), duration(time)));
     }
-    let tiles: String = tiles
-        .iter()
-        .map(|(name, value)| {
-            format!("<div class=\"tile\"><span class=\"soft\">{name}</span><b>{value}</b></div>")
-        })
-        .collect();
-    format!("<div class=\"tiles\">{tiles}</div>")
+    page::tiles(&tiles)
 }
 
 fn stages(stages: &[Stage]) -> String {
@@ -282,7 +207,8 @@ fn full_advantage(samples: &[Sample]) -> f64 {
     sizes.get(at).copied().filter(|size| *size > 0.0).unwrap_or(1.0)
 }
 
-fn samples(samples: &[Sample]) -> String {
+/// Completions, coloured token by token.
+pub(crate) fn samples(samples: &[Sample]) -> String {
     if samples.is_empty() {
         return String::new();
     }
@@ -324,31 +250,6 @@ fn token(token: &SampleToken, full: f64) -> String {
         number(token.advantage),
         escape(&token.text)
     )
-}
-
-fn settings(settings: &Value) -> String {
-    let mut rows = String::new();
-    flatten("", settings, &mut rows);
-    format!(
-        "<h2>Settings</h2><details><summary>All of them</summary><div class=\"scroll\"><table>{rows}</table></div></details>"
-    )
-}
-
-/// One row per leaf, `outer.inner` as its name.
-fn flatten(name: &str, value: &Value, rows: &mut String) {
-    match value {
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-                flatten(&name, value, rows);
-            }
-        }
-        leaf => {
-            let text = leaf.as_str().map_or_else(|| leaf.to_string(), str::to_owned);
-            let _ =
-                write!(rows, "<tr><td>{}</td><td class=\"value\">{}</td></tr>", escape(name), escape(&text));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,16 +8,16 @@ use crate::error::Result;
 /// What lies in `folder` of another store.
 pub(crate) struct Within<S> {
     store: Rc<S>,
-    folder: &'static str,
+    folder: String,
 }
 
 impl<S> Within<S> {
-    pub(crate) fn new(store: Rc<S>, folder: &'static str) -> Within<S> {
-        Within { store, folder }
+    pub(crate) fn new(store: Rc<S>, folder: impl Into<String>) -> Within<S> {
+        Within { store, folder: folder.into() }
     }
 
     fn path(&self, path: &str) -> String {
-        if path.is_empty() { self.folder.to_owned() } else { format!("{}/{path}", self.folder) }
+        if path.is_empty() { self.folder.clone() } else { format!("{}/{path}", self.folder) }
     }
 }
 
@@ -59,6 +59,6 @@ impl<S: Store> Store for Within<S> {
     }
 
     fn name(&self) -> String {
-        self.folder.to_owned()
+        self.folder.clone()
     }
 }

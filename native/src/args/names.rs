@@ -7,7 +7,7 @@ const OPTIONS: [(&str, &str); 3] =
     [("learning_rate", "--lr"), ("steps", "--steps or --epochs"), ("shuffle", "--no-shuffle")];
 
 /// What a run is given besides its settings, and the settings of rollouts.
-const INPUTS: [&str; 18] = [
+const INPUTS: [&str; 19] = [
     "model",
     "data",
     "eval_data",
@@ -26,6 +26,7 @@ const INPUTS: [&str; 18] = [
     "eval_samples",
     "stop",
     "set_aside_failures",
+    "train_on",
 ];
 
 /// Replaces every setting, which the core's messages put between backticks, by its option.

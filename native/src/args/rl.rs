@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::values::{number_below_one, positive, positive_count, probability};
+use super::values::{TrainOn, number_below_one, positive, positive_count, probability};
 use super::{ObjectiveArgs, OptimizerArgs, OutputArgs, RecordArgs};
 
 /// Options of `rl`.
@@ -81,6 +81,9 @@ pub struct RolloutArgs {
     /// Divides the logits (default: that of the policy that is trained, 1 over --logit-scale)
     #[arg(long, value_name = "T", value_parser = positive, allow_negative_numbers = true)]
     pub temperature: Option<f64>,
+    /// Train on all completions, or on those with the highest reward of their batch (with sft: rejection-sampling fine-tuning)
+    #[arg(long, value_enum, default_value_t)]
+    pub train_on: TrainOn,
     /// Draw from the likeliest tokens that together have this probability
     #[arg(long, value_name = "P", value_parser = probability)]
     pub top_p: Option<f64>,

@@ -75,6 +75,25 @@ pub enum Truncated {
     Mask,
 }
 
+/// `--train-on`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TrainOn {
+    /// All completions
+    #[default]
+    All,
+    /// Those with the highest reward of their batch of rollouts
+    Top,
+}
+
+impl From<TrainOn> for tbrm_core::online::TrainOn {
+    fn from(on: TrainOn) -> Self {
+        match on {
+            TrainOn::All => Self::All,
+            TrainOn::Top => Self::Top,
+        }
+    }
+}
+
 /// `--schedule`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Schedule {

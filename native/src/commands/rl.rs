@@ -75,6 +75,7 @@ fn rollouts(args: &RlArgs) -> OnlineOptions {
         data_share: rollouts.data_share,
         value_samples: rollouts.value_samples,
         eval_samples: Some(args.eval.eval_samples),
+        train_on: Some(rollouts.train_on.into()),
         rewards: args.reward.clone(),
         reward_weights: args.reward_weight.clone(),
         stop: rollouts.stop.clone(),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use pollster::block_on;
 use serde_json::{Value, json};
 use tbrm_core::Gpu;
-use tbrm_core::run::report::duration;
+use tbrm_core::page::duration;
 use tbrm_core::run::{Event, File, Forecast, Inputs, Options, Plan, Point, Run, Setup, Store, Weights};
 use tbrm_core::train::{Evaluation, Measured};
 

@@ -14,19 +14,21 @@ const MARKER: &str = ".tbrm-run";
 
 /// Files of a run that `--overwrite` removes. Its directories are [`FOLDERS`] and those in `checkpoints` and
 /// `completions`.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "config.json",
     "logs.jsonl",
     "metrics.jsonl",
     "rejected.jsonl",
     "reference.safetensors",
     "report.html",
+    "results.json",
     "stages.json",
     "trace.json",
 ];
 
-/// Directories that are a run's own: the final model, completions that were set aside, and of `demo` the model that TBRM starts from and the online stage's run.
-const FOLDERS: [&str; 4] = ["model", "warm-start", "online", "set-aside"];
+/// Directories that are a run's own: the final model, completions that were set aside, of `demo` the model that TBRM starts from and
+/// the online stage's run, and of an experiment of many runs what they start from and what they leave.
+const FOLDERS: [&str; 6] = ["model", "warm-start", "online", "set-aside", "starts", "runs"];
 
 /// How a run directory that may exist is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

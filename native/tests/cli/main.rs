@@ -5,6 +5,7 @@ mod devices;
 mod eval;
 mod generate;
 mod init;
+mod lab;
 mod logs;
 #[cfg(target_os = "linux")]
 mod pipelines;

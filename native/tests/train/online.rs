@@ -135,8 +135,7 @@ fn a_program_judges_rollouts_that_end_at_a_stop_text() {
             "    assert 'e' not in text",
             "    print('odd' if len(text) % 2 else len(text) / 10 + it['answer'], flush=True)",
         ]
-        .map(str::to_owned)
-        .into_iter(),
+        .map(str::to_owned),
     );
     let judged = |out: &str, args: &[&str]| {
         let mut command = bench.command("rl");

@@ -136,11 +136,12 @@ impl Online {
         let each_kept = if grouped || aside == 0 { each } else { 1 };
         let completions: Vec<&Completion> = kept.iter().map(|&i| &drawn[i]).collect();
         let judged: Vec<&Judged> = kept.iter().filter_map(|&i| judged[i].as_ref()).collect();
+        let least = self.config.train_on.least(judged.iter().map(|j| j.total));
         let trajectories: Vec<Trajectory> = kept
             .iter()
             .zip(completions.iter().zip(&judged))
             .map(|(&i, (completion, judged))| {
-                self.trajectory(round, i / each, chosen[i / each], completion, judged)
+                self.trajectory((round, i / each), chosen[i / each], completion, judged, least)
             })
             .collect();
         let scored = self.reference_of(&trajectories).await?;
@@ -176,15 +177,15 @@ impl Online {
 
     fn trajectory(
         &self,
-        round: u64,
-        place: usize,
+        (round, place): (u64, usize),
         question: usize,
         completion: &Completion,
         judged: &Judged,
+        least: f64,
     ) -> Trajectory {
         let Question { file, record, tokens } = &self.start.questions[question];
         let truncated = !completion.finished;
-        let masked = truncated && self.config.truncated == Truncated::Mask;
+        let masked = truncated && self.config.truncated == Truncated::Mask || judged.total < least;
         Trajectory {
             file: file.clone(),
             line: record.line,

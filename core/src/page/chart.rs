@@ -120,7 +120,7 @@ fn thin(values: &[(f64, f64)]) -> Vec<Point> {
 
 /// Where a value lies on the vertical axis.
 #[derive(Debug)]
-struct Scale {
+pub(super) struct Scale {
     low: f64,
     high: f64,
     log: bool,
@@ -128,22 +128,33 @@ struct Scale {
 
 impl Scale {
     fn new(points: &[Point], log: bool) -> Self {
+        let low = points.iter().map(|point| point.least).fold(f64::INFINITY, f64::min);
+        let high = points.iter().map(|point| point.greatest).fold(f64::NEG_INFINITY, f64::max);
+        Scale::between(low, high, log)
+    }
+
+    /// From `low` to `high`, with some room beyond them.
+    pub(super) fn between(low: f64, high: f64, log: bool) -> Self {
         let map = |value: f64| if log { value.log10() } else { value };
-        let low = points.iter().map(|point| map(point.least)).fold(f64::INFINITY, f64::min);
-        let high = points.iter().map(|point| map(point.greatest)).fold(f64::NEG_INFINITY, f64::max);
+        let (low, high) = (map(low), map(high));
         // A constant still needs a height to lie in.
         let room = if high > low { 0.05 * (high - low) } else { (0.1 * high.abs()).max(1e-3) };
         Scale { low: low - room, high: high + room, log }
     }
 
-    fn y(&self, value: f64) -> f64 {
+    /// Where a value lies between the lower end, 0, and the upper one, 1.
+    pub(super) fn share(&self, value: f64) -> f64 {
         let value = if self.log { value.log10() } else { value };
-        HEIGHT - BOTTOM - (value - self.low) / (self.high - self.low) * (HEIGHT - TOP - BOTTOM)
+        (value - self.low) / (self.high - self.low)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        HEIGHT - BOTTOM - self.share(value) * (HEIGHT - TOP - BOTTOM)
     }
 
     /// Round values inside the axis: multiples of 1, 2 or 5 times a power of ten; on a logarithmic axis those numbers
     /// themselves, or decades where it spans several.
-    fn ticks(&self) -> Vec<f64> {
+    pub(super) fn ticks(&self) -> Vec<f64> {
         let span = self.high - self.low;
         if self.log && span >= 2.0 {
             let every = (span / 4.0).ceil();

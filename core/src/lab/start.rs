@@ -1,0 +1,194 @@
+//! What experiments start from: a model and its problems, given or drawn from an embedded task.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Tell, go_on};
+use crate::data::tokenizer::Tokenizer;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
+use crate::model::ModelConfig;
+use crate::objective::Objective;
+use crate::run::checkpoints::weights;
+use crate::run::files::WEIGHTS;
+use crate::run::recorder::MODEL;
+use crate::run::within::Within;
+use crate::run::{File, Given, ModelFiles, Options, Run, Store, Weights};
+use crate::task::{Demonstration, Problem, Split, Task, by_name, demonstrations};
+use crate::train::Schedule;
+use crate::train::tune::Tuned;
+
+/// Positions beyond the longest answer: a model that does not stop where it should is seen not to.
+const ROOM: usize = 4;
+
+/// An embedded task, and the model that learns it: a byte model of the preset nano, warm-started by cross-entropy on demonstrations,
+/// right and wrong ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskStart {
+    /// Its name, with a level.
+    pub task: String,
+    /// Problems to train on, and as many for the demonstrations.
+    pub problems: usize,
+    /// Demonstrations of each in the warm start.
+    pub demonstrations: usize,
+    /// The share of demonstrations that are wrong.
+    pub wrong: f64,
+    /// Steps of the warm start, of 64 demonstrations each.
+    pub warm_steps: u64,
+    /// Its learning rate.
+    pub warm_rate: f64,
+    /// Problems for choosing settings.
+    pub validation: usize,
+    /// Problems that accuracy is measured on.
+    pub held_out: usize,
+}
+
+impl TaskStart {
+    /// The start on `task` that commands have as their default.
+    pub fn new(task: &str) -> TaskStart {
+        TaskStart {
+            task: task.to_owned(),
+            problems: 2000,
+            demonstrations: 4,
+            wrong: 0.5,
+            warm_steps: 300,
+            warm_rate: 3e-3,
+            validation: 128,
+            held_out: 256,
+        }
+    }
+
+    /// The task's problems and demonstrations for one seed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where the task has too few problems.
+    pub(super) fn draw(&self, seed: u64) -> Result<Drawn> {
+        let task = by_name(&self.task)?;
+        let mut split = Split::new(&*task, seed, self.problems + self.validation, self.held_out)?;
+        let validation = split.train.split_off(self.problems);
+        Ok(Drawn { task, train: split.train, validation, held_out: split.held_out })
+    }
+}
+
+/// A task's problems for one seed.
+pub(super) struct Drawn {
+    task: Box<dyn Task>,
+    pub train: Vec<Problem>,
+    pub validation: Vec<Problem>,
+    pub held_out: Vec<Problem>,
+}
+
+impl Drawn {
+    /// Logged completions of `problems`, of which the share `wrong` is wrong.
+    pub(super) fn logs(
+        &self,
+        problems: &[Problem],
+        each: usize,
+        wrong: f64,
+        seed: u64,
+    ) -> Vec<Demonstration> {
+        demonstrations(&*self.task, problems, each, wrong, seed)
+    }
+
+    /// Tokens that a completion may have.
+    pub(super) fn max_new(&self) -> usize {
+        let all = self.train.iter().chain(&self.validation).chain(&self.held_out);
+        all.map(|problem| problem.answer.len()).max().unwrap_or(0) + ROOM
+    }
+
+    fn positions(&self, logs: &[Demonstration]) -> usize {
+        let all = self.train.iter().chain(&self.validation).chain(&self.held_out);
+        let prompt = all.map(|problem| problem.prompt.len()).max().unwrap_or(0);
+        let logged = logs.iter().map(|shown| shown.prompt.len() + shown.completion.len()).max().unwrap_or(0);
+        (prompt + self.max_new()).max(logged) + 2
+    }
+}
+
+/// A model that experiments start from.
+#[derive(Clone)]
+pub(super) struct Beginning {
+    pub files: ModelFiles,
+    pub weights: Rc<Weights>,
+}
+
+/// Problems as a file of prompts.
+pub(super) fn as_prompts(name: &str, problems: &[Problem]) -> File {
+    let lines: String = problems.iter().map(|problem| problem.to_json() + "\n").collect();
+    (name.to_owned(), lines.into_bytes())
+}
+
+/// Demonstrations as a file of records.
+pub(super) fn as_records(name: &str, logs: &[Demonstration]) -> File {
+    let lines: String = logs.iter().map(|shown| shown.to_json() + "\n").collect();
+    (name.to_owned(), lines.into_bytes())
+}
+
+/// The model that was warm-started for `seed` in `folder` of `store`, warm-started now where there is none; `None` where the front end
+/// asked to stop.
+///
+/// # Errors
+/// Those of [`Run`].
+pub(super) async fn warm_start<S: Store>(
+    gpu: &Gpu,
+    store: &Rc<S>,
+    folder: &str,
+    start: &TaskStart,
+    drawn: &Drawn,
+    seed: u64,
+    (tuned, tell): (&mut Tuned, &mut Tell<'_>),
+) -> Result<Option<Beginning>> {
+    let tokenizer = Tokenizer::bytes()?;
+    let logs = drawn.logs(&drawn.train, start.demonstrations, start.wrong, seed);
+    let mut shape = ModelConfig::preset("nano")?.fitted(&tokenizer, None)?;
+    shape.max_position_embeddings = drawn.positions(&logs);
+    let files = ModelFiles::fresh("warm start", shape.clone(), tokenizer);
+    let place = Rc::new(Within::new(store.clone(), folder));
+    let there = store.list(&format!("{folder}/{MODEL}")).await?.iter().any(|name| name == WEIGHTS);
+    if !there {
+        place.remove("").await?;
+        let given = Given {
+            name: "fresh".to_owned(),
+            model: files.with_weights(shape.fresh_weights(seed)?),
+            data: vec![as_records("demonstrations", &logs)],
+            eval: Vec::new(),
+        };
+        let options = Options {
+            objective: Some(Objective::Sft),
+            learning_rate: Some(start.warm_rate),
+            schedule: Some(Schedule::Cosine),
+            warmup: Some(20.min(start.warm_steps / 2)),
+            steps: Some(start.warm_steps),
+            batch: Some(64),
+            checkpoint_every: Some(start.warm_steps),
+            seed: Some(seed),
+            ..Options::default()
+        };
+        let mut run = Run::start(gpu, place.clone(), given, &options, tuned).await?;
+        if !go_on(&mut run, tell, |_| {}).await? {
+            return Ok(None);
+        }
+        for gone in ["checkpoints", "inputs"] {
+            place.remove(gone).await?;
+        }
+    }
+    Ok(Some(Beginning { files, weights: Rc::new(weights(&*place, MODEL).await?) }))
+}
+
+/// A model as given.
+///
+/// # Errors
+/// As [`ModelFiles::parse`] and [`Weights::take`].
+pub(super) fn given(name: &str, model: Vec<File>) -> Result<Beginning> {
+    let files = ModelFiles::parse(name, &model)?;
+    Ok(Beginning { files, weights: Rc::new(Weights::take(name, model)?) })
+}
+
+/// Refuses data from which nothing can be held out.
+pub(super) fn too_few(what: &str, count: usize, least: usize) -> Result<()> {
+    if count >= least {
+        return Ok(());
+    }
+    let what = format!("there are {count} {what}, and {least} are needed at least");
+    Err(Error::new(ErrorKind::Data, what, "give more"))
+}

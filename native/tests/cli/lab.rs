@@ -1,0 +1,56 @@
+//! `tbrm compare`, `sweep` and `pilot` as processes.
+
+use serde_json::json;
+
+use crate::support::Place;
+
+const COMPARE: &str = "compare --objectives tbrm,sft --seeds 2 --task sort-1 --steps 2 --batch 8 --evaluations 1 --eval-samples 1 \
+                       --problems 20 --held-out 4 --warm-steps 2 --out c --quiet";
+
+#[test]
+fn objectives_are_compared_and_a_second_run_has_nothing_to_do() {
+    let place = Place::new();
+    let compared = place.json(COMPARE);
+    let names: Vec<_> =
+        compared["arms"].as_array().unwrap().iter().map(|arm| arm["arm"]["name"].clone()).collect();
+    assert_eq!(names, [json!("tbrm"), json!("sft")]);
+    assert_eq!(compared["arms"][0]["each"].as_array().unwrap().len(), 2);
+    for name in ["config.json", "report.html", "results.json", "runs", "starts"] {
+        assert!(place.path("c").join(name).exists(), "{name}");
+    }
+    let results = place.read("c/results.json");
+    assert_eq!(place.json(COMPARE), compared);
+    assert!(place.read("c/results.json") == results);
+    let table = place.done(COMPARE);
+    assert!(table.contains("tbrm") && table.contains("report in c/report.html"), "{table}");
+    let other = COMPARE.replace("--steps 2", "--steps 3");
+    assert!(place.refused(1, &other).contains("steps is 2 in the experiment"));
+    place.done(&format!("{other} --overwrite"));
+    assert!(place.read("c/results.json") != results);
+    assert!(place.refused(1, &COMPARE.replace("tbrm,sft", "tbrm,best")).contains("best"));
+    assert!(place.refused(1, &COMPARE.replace("tbrm,sft", "tbrm:n=3")).contains("tbrm:n=3 draws 3"));
+}
+
+#[test]
+fn settings_are_swept_and_logs_are_judged() {
+    let place = Place::new();
+    place.done("task sort-1 --count 60 --demonstrations 2 --out logs.jsonl");
+    place.done("init --preset nano --tokenizer bytes --max-positions 32 --out m");
+    let swept = place.json(
+        "sweep --beta 0.1,0.5 --calibrate v-ref --model m --data logs.jsonl --steps 2 --batch 8 --out s --quiet",
+    );
+    assert_eq!(swept["cells"].as_array().unwrap().len(), 2);
+    assert!(swept["recommended"].is_number() && swept["why"].is_string(), "{swept}");
+    assert!(place.read("s/report.html").len() > 1000);
+    let line = "pilot logs.jsonl --model m --beta 0.1 --steps 2 --batch 8 --out p --quiet";
+    let judged = place.json(line);
+    let decision = judged["advice"]["decision"].as_str().unwrap();
+    assert!(["train-on", "collect-more", "stop"].contains(&decision), "{judged}");
+    let page = place.read("p/report.html");
+    assert_eq!(place.json(line), judged);
+    assert!(
+        place.read("p/report.html") == page && String::from_utf8(page).unwrap().contains("Recommendation")
+    );
+    assert!(place.done(line).starts_with("recommendation: "));
+    assert!(place.refused(1, &line.replace("--steps 2", "--steps 3")).contains("in the experiment"));
+}
