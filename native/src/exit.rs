@@ -205,7 +205,7 @@ mod tests {
             (&format!("{train} --beta -1"), "not a number above 0"),
             (&format!("{train} --lr nan"), "not a number above 0"),
             (&format!("{train} --batch 0"), "not a whole number of at least 1"),
-            (&format!("{train} --objective ppo"), "ppo"),
+            (&format!("{train} --objective td3"), "ppo"),
             (&format!("{train} --resume --overwrite"), "cannot be used with"),
             (&format!("{train} --steps 1 --epochs 1"), "cannot be used with"),
             (&format!("{train} --eval-data f"), "--eval-every <N>"),
