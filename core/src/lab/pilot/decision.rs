@@ -105,7 +105,8 @@ pub(super) fn decide(figures: &Figures, gain: Option<&Interval>) -> Advice {
             format!("its predictions explain {} of the variance of rewards", percent(explained))
         } else {
             format!(
-                "as predictions of the reward itself they explain {} of its variance, no more than the mean reward would: it ranks, and should not be read as a probability",
+                "as predictions of the reward itself they are no better than its mean (explained share of the variance: {}): read them as an order \
+                 at most, not as probabilities",
                 percent(explained)
             )
         };
