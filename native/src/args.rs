@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use lab::{CompareArgs, PilotArgs, SweepArgs, WarmArgs};
+pub use lab::{CompareArgs, PilotArgs, PlaceArgs, SweepArgs, WarmArgs};
 pub use names::with_options;
 pub use rl::{EvalPrompts, RlArgs, RolloutArgs};
 pub use values::{

@@ -52,6 +52,14 @@ pub struct CompareArgs {
     /// How the warm start of a task is made
     #[command(flatten)]
     pub warm: WarmArgs,
+    /// Where it all goes
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Where an experiment of many runs goes.
+#[derive(Args, Debug)]
+pub struct PlaceArgs {
     /// The directory for all runs, their results and the report; the same command goes on in it
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -114,12 +122,9 @@ pub struct SweepArgs {
     /// How the warm start of a task is made
     #[command(flatten)]
     pub warm: WarmArgs,
-    /// The directory for all runs, their results and the report; the same command goes on in it
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Replace what an earlier experiment wrote there
-    #[arg(long)]
-    pub overwrite: bool,
+    /// Where it all goes
+    #[command(flatten)]
+    pub place: PlaceArgs,
 }
 
 /// Options of `pilot`.
@@ -146,10 +151,7 @@ pub struct PilotArgs {
     /// Look at no more than N prompts with all their completions, drawn by the seed
     #[arg(long, value_name = "N", value_parser = positive_count)]
     pub max_prompts: Option<usize>,
-    /// The directory for the runs, the results and the report; the same command goes on in it
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Replace what an earlier experiment wrote there
-    #[arg(long)]
-    pub overwrite: bool,
+    /// Where it all goes
+    #[command(flatten)]
+    pub place: PlaceArgs,
 }

@@ -37,7 +37,7 @@ pub(super) fn run(args: &CompareArgs, common: &Common) -> Result<Outcome, Failur
         learning_rates: args.tune_lr.clone(),
     };
     let gpu = super::open(common)?;
-    let dir = lab::open(&args.out, args.overwrite)?;
+    let dir = lab::open(&args.place)?;
     interrupt::watch()?;
     let mut tuned = tuning::load();
     let mut tell = lab::tell(common);

@@ -7,15 +7,15 @@ use tbrm_core::lab::LabEvent;
 use tbrm_core::lab::start::TaskStart;
 use tbrm_core::run::File;
 
-use crate::args::{Common, WarmArgs};
+use crate::args::{Common, PlaceArgs, WarmArgs};
 use crate::exit::{Failure, Outcome};
 use crate::interrupt;
 use crate::progress::{Progress, step_message};
 use crate::store::{OpenRun, RunDir, read_file};
 
 /// The directory of an experiment, which goes on where there is one already.
-pub(super) fn open(out: &Path, overwrite: bool) -> Result<Rc<RunDir>, Failure> {
-    Ok(Rc::new(RunDir::open(out, OpenRun::of(out, !overwrite, overwrite))?))
+pub(super) fn open(PlaceArgs { out, overwrite }: &PlaceArgs) -> Result<Rc<RunDir>, Failure> {
+    Ok(Rc::new(RunDir::open(out, OpenRun::of(out, !overwrite, *overwrite))?))
 }
 
 /// A file with its name.

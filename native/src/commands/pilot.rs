@@ -24,7 +24,7 @@ pub(super) fn run(args: &PilotArgs, common: &Common) -> Result<Outcome, Failure>
         seed: common.seed,
     };
     let gpu = super::open(common)?;
-    let dir = lab::open(&args.out, args.overwrite)?;
+    let dir = lab::open(&args.place)?;
     interrupt::watch()?;
     let mut tuned = tuning::load();
     let mut tell = lab::tell(common);

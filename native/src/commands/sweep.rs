@@ -34,7 +34,7 @@ pub(super) fn run(args: &SweepArgs, common: &Common) -> Result<Outcome, Failure>
         skip_invalid: args.skip_invalid,
     };
     let gpu = super::open(common)?;
-    let dir = lab::open(&args.out, args.overwrite)?;
+    let dir = lab::open(&args.place)?;
     interrupt::watch()?;
     let mut tuned = tuning::load();
     let mut tell = lab::tell(common);
