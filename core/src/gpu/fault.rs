@@ -107,8 +107,9 @@ impl Drop for Faulted {
 
 fn device_error(error: &wgpu::Error) -> Error {
     match error {
+        // Not `TooLarge`, which is said before anything is allocated: this device lacks a buffer that its owner counts on.
         wgpu::Error::OutOfMemory { .. } => Error::new(
-            ErrorKind::TooLarge,
+            ErrorKind::Device,
             "the device is out of memory",
             "use a smaller model, a smaller `micro_batch_tokens`, or close other programs that use the GPU",
         ),

@@ -32,7 +32,8 @@ pub(crate) fn find(www: &Path) -> Result<PathBuf, Failure> {
 pub(crate) fn optimize(wasm_opt: &Path, wasm: &Path) -> Result<(), Failure> {
     let status = Command::new("node")
         .arg(wasm_opt)
-        .args(["-Oz", "-o"])
+        // With the functions' names, where there are any: splitting wants them.
+        .args(["-Oz", "-g", "-o"])
         .arg(wasm)
         .args(FEATURES)
         .arg(wasm)

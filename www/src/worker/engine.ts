@@ -17,6 +17,7 @@ import type {
   Scale,
   Setting,
 } from "../protocol";
+import { type Exports, installSecond } from "./second";
 import { installTemplates } from "./template";
 
 export type ModelSource =
@@ -97,9 +98,10 @@ export interface Engine {
   ): Promise<Pair[]>;
 }
 
-/** What wasm-bindgen makes: the API, and the function that fetches the wasm. */
+/** What wasm-bindgen makes: the API, and the function that fetches the wasm and returns what it exports. */
 interface Module extends Engine {
-  default(): Promise<unknown>;
+  default(): Promise<Exports>;
+  fetch_second(): void;
 }
 
 // A glob, so that the page builds, and says what is missing, where nobody has built the wasm.
@@ -117,7 +119,7 @@ export async function loadEngine(): Promise<Engine> {
   try {
     installTemplates();
     const engine = await load();
-    await engine.default();
+    installSecond(await engine.default());
     return engine;
   } catch (error) {
     const { what } = faultOf(error);

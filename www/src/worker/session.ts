@@ -6,6 +6,7 @@ import type { Engine, Gpu, Session } from "./engine";
 import { specOf } from "./input";
 import type { OpfsStore } from "./opfs";
 import type { Runs } from "./runs";
+import { fetchSecond } from "./second";
 
 /** Steps are told together when they come faster than this, in milliseconds: nobody sees more. */
 const TELL_EVERY = 25;
@@ -27,6 +28,8 @@ export class Training {
   ) {}
 
   async start(name: string, input: SpecInput): Promise<string> {
+    // Its last stage is online. Where it cannot be had, that stage says so.
+    if (input.model.kind === "demo") void fetchSecond().catch(() => {});
     return this.begin({ name, discard: true }, async (store) => {
       const spec = await specOf(input, this.runs);
       return this.engine.Session.start(this.gpu, store, spec);

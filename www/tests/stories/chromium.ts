@@ -106,6 +106,13 @@ export class Tab {
     }
   }
 
+  /** What the page's worker has fetched. */
+  async fetched(): Promise<string[]> {
+    const [worker] = this.page.workers();
+    if (!worker) throw new Error("the page has no worker");
+    return worker.evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name));
+  }
+
   /** Keeps a picture of the whole page in light and in dark. */
   async picture(name: string): Promise<void> {
     mkdirSync(OUTPUT, { recursive: true });

@@ -43,6 +43,30 @@ story("a worker that crashes is told, and its run goes on to the same bits", asy
   expect(await numbers(tab)).toEqual(whole);
 });
 
+story("a device that is out of memory is told, and trains what is smaller", async ({ site, open }) => {
+  const tab = await (await open()).tab(site.url);
+  await tab.state("ready");
+  const [worker] = tab.page.workers();
+  // Less memory than the limits promise: nothing but the driver knows it, and it says so like this.
+  await worker?.evaluate((most) => {
+    const create = GPUDevice.prototype.createBuffer;
+    GPUDevice.prototype.createBuffer = function (descriptor) {
+      if (descriptor.size > most) {
+        const error = new GPUOutOfMemoryError("no memory is left");
+        this.dispatchEvent(new GPUUncapturedErrorEvent("uncapturederror", { error }));
+      }
+      return create.call(this, descriptor);
+    };
+  }, 2 ** 21);
+  await begin(tab, { preset: "tiny" });
+  expect(await told(tab, "device")).toMatch(/out of memory.*use a smaller model/is);
+  await tab.picture("out-of-memory");
+  await tab.page.click("#fault >> text=Restart");
+  await tab.state("ready");
+  await begin(tab);
+  await tab.state("done");
+});
+
 story("a full storage is told, and the run goes on once there is room", async ({ site, open }) => {
   const whole = await undisturbed(site.url, open);
   const browser = await open();
