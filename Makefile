@@ -2,8 +2,6 @@
 #   make demo     train a small model by TBRM from logs alone, and write its report
 #   make web      build the page and serve it on this machine (PORT=8000)
 #   make test     everything that CI runs
-#   make cases    the kernels' tests in Chromium and Firefox
-#   make long-stories  the page in both browsers, from the demo to its end to parity with the command
 #   make bench    tokens/s and memory of an optimizer step
 
 SHELL := bash
@@ -21,7 +19,7 @@ RUN ?= runs/demo
 PRESETS ?= nano tiny
 PORT ?= 8000
 
-.PHONY: demo web test bench setup setup-web setup-browsers page fmt clippy doc unit targets page-check stories long-stories cases
+.PHONY: demo web test bench setup setup-web setup-browsers page fmt clippy doc unit targets page-check stories cases
 
 demo: setup
 	cargo run --release --locked -p tbrm -- demo --out $(RUN) --overwrite
@@ -36,7 +34,7 @@ bench: setup
 
 # From the quick to the slow, so that a small mistake is told in seconds. Clippy and rustdoc share their checked
 # dependencies; only the tests need them compiled.
-test: fmt clippy doc unit targets page-check stories
+test: fmt clippy doc unit targets page-check stories cases
 	@printf '\nall checks passed\n'
 
 setup:
@@ -75,20 +73,18 @@ targets: unit
 # The wasm's types are made with it, so the page is built before it is checked.
 page-check: targets
 	@printf '\n== the page: build, types, style, unit tests\n'
+	@cargo test --quiet --locked -p tbrm-bundle
 	@$(MAKE) --no-print-directory page
 	@cd www && npm run --silent check && npm run --silent test
 
+# For the run that is compared with the page's: the command, with the features of the tests, which have compiled it already.
 stories: page-check setup-browsers
-	@printf '\n== the page in Chromium\n'
+	@printf '\n== the page in Chromium and Firefox\n'
+	@cargo build --quiet --locked --workspace --exclude tbrm-bundle --bins
 	@cd www && npm run --silent stories
 
-# The stories that take long on a processor: the demo to its end, runs, lost devices and frozen pages, parity with the command, Firefox.
-long-stories: page setup-browsers
-	@# For the run that is compared with the page's; with the features of the tests, which have compiled it already.
-	cargo build --quiet --locked --workspace --exclude tbrm-bundle --bins
-	cd www && npm run --silent stories:long
-
 # The core's own tests of the GPU, compiled to wasm, in both browsers.
-cases: setup-browsers
-	cargo run --quiet --locked -p tbrm-bundle -- tests
-	cd www && npm run --silent cases
+cases: stories
+	@printf '\n== the kernels in Chromium and Firefox\n'
+	@cargo run --quiet --locked -p tbrm-bundle -- tests
+	@cd www && npm run --silent cases

@@ -230,8 +230,8 @@ fn untimed(metrics: &[Metrics]) -> Vec<Metrics> {
     metrics.iter().map(|m| Metrics { step_time: 0.0, tokens_per_s: 0.0, ..m.clone() }).collect()
 }
 
-gpu_test!(a_resumed_run_equals_the_uninterrupted_one);
-fn a_resumed_run_equals_the_uninterrupted_one() {
+gpu_test!(a_resumed_online_run_equals_the_uninterrupted_one);
+fn a_resumed_online_run_equals_the_uninterrupted_one() {
     let gpu = gpu();
     let (train, config, begin) = intricate(&gpu);
     let whole = run(&mut Online::new(&gpu, &train, &config, begin).unwrap(), None);
