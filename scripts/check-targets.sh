@@ -7,11 +7,14 @@ cd "$(dirname "$0")/.."
 printf '\n== cargo check: wasm32-unknown-unknown (tbrm-core, tbrm-web, tbrm-web-template)\n'
 cargo check --quiet --locked --target wasm32-unknown-unknown -p tbrm-core -p tbrm-web -p tbrm-web-template
 
+targets=()
 for target in x86_64-pc-windows-msvc aarch64-apple-darwin; do
-    printf '\n== cargo check: %s\n' "$target"
-    if ! { command -v rustup >/dev/null && rustup target add "$target" >/dev/null 2>&1; }; then
+    if command -v rustup >/dev/null && rustup target add "$target" >/dev/null 2>&1; then
+        targets+=(--target "$target")
+        printf '\n== cargo check: %s\n' "$target"
+    else
         printf 'WARNING: NOT CHECKED: rustup could not add the target %s\n' "$target" >&2
-        continue
     fi
-    cargo check --quiet --locked --target "$target" -p tbrm
 done
+# Together: while one waits for its last crate, the other has work.
+[ ${#targets[@]} = 0 ] || cargo check --quiet --locked "${targets[@]}" -p tbrm

@@ -1,7 +1,8 @@
-// Runs the cases of a test program (`?program=NAME`) one after the other in a worker, and reports each by POST. After a
-// panic the worker's wasm is of no use: a new one goes on.
+// Runs the cases of a test program (`?program=NAME`), but for those that are to be left out (`&without=CASE&without=CASE`),
+// one after the other in a worker, and reports each by POST. After a panic the worker's wasm is of no use: a new one goes on.
 
-const program = new URLSearchParams(location.search).get("program");
+const asked = new URLSearchParams(location.search);
+const [program, without] = [asked.get("program"), asked.getAll("without")];
 const report = (said) => fetch("report", { method: "POST", body: JSON.stringify(said) });
 
 /** What the worker says next; an error that it did not catch is an outcome too. */
@@ -17,6 +18,9 @@ async function start() {
 }
 
 let { worker, ready } = await start();
+const unknown = without.filter((name) => !ready.cases?.includes(name));
+if (unknown.length) ready.problem ??= `there is no case ${unknown.join(", ")}`;
+ready.cases = ready.cases?.filter((name) => !without.includes(name));
 await report(ready);
 for (const name of ready.cases ?? []) {
   const began = performance.now();

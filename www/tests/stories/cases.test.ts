@@ -6,7 +6,21 @@ import { openFirefox } from "./firefox";
 import { openSite, type Site } from "./site";
 import { story } from "./story";
 
-const PROGRAMS = ["kernels"];
+/** With `CASES=all`: every case in every browser, half an hour and more without a GPU. */
+const ALL = process.env.CASES === "all";
+/** The kernels meet both browsers' shader compilers; what is built on them is the same wasm, and one browser will do. */
+const PROGRAMS = { Chromium: ["kernels", "engine", "rollout", "tbrm_core"], Firefox: ["kernels"] };
+/** Whole trainings, which take minutes on a processor: natively every run of the tests has them. */
+const LONG = [
+  "a_comparison_goes_on_where_it_was_stopped",
+  "a_pilot_finds_what_there_is_and_says_the_same_again",
+  "a_sweep_goes_on_where_it_was_stopped",
+  "every_objective_that_rollouts_can_feed_runs",
+  "ppo_and_its_critic_learn_and_go_on_to_the_same_bits",
+  "steps_that_come_back_together_are_the_same",
+  "tbrm_reaches_the_optimal_policy_and_log_z_from_off_policy_data",
+  "the_model_learns_from_its_own_completions",
+];
 /** A case that takes longer hangs. */
 const PATIENCE_MS = 180_000;
 
@@ -50,21 +64,29 @@ async function outcomes(site: Site): Promise<string[]> {
   return problems;
 }
 
-for (const program of PROGRAMS) {
+/** The page that runs `program`'s cases. */
+function address(site: Site, program: string): string {
+  const without = ALL || program !== "tbrm_core" ? [] : LONG;
+  return `${site.url}?${new URLSearchParams([["program", program], ...without.map((name) => ["without", name])])}`;
+}
+
+for (const program of PROGRAMS.Chromium) {
   story(`Chromium: ${program}`, async ({ open }) => {
     const site = await openSite("tests/cases");
     try {
       const browser = await open();
-      await browser.tab(`${site.url}?program=${program}`);
+      await browser.tab(address(site, program));
       expect(await outcomes(site)).toEqual([]);
     } finally {
       await site.close();
     }
   });
+}
 
+for (const program of ALL ? PROGRAMS.Chromium : PROGRAMS.Firefox) {
   test(`Firefox: ${program}`, async () => {
     const site = await openSite("tests/cases");
-    const close = openFirefox(`${site.url}?program=${program}`);
+    const close = openFirefox(address(site, program));
     try {
       expect(await outcomes(site)).toEqual([]);
     } finally {
