@@ -9,6 +9,7 @@ use crate::data::trajectory::Encoder;
 use crate::data::{Record, Rejection};
 use crate::error::Result;
 use crate::online::Rewards;
+use crate::reward::Asked;
 use crate::rollout::{Completion, Progress, Prompt, Rollout};
 
 /// A record whose prompt a model is to continue.
@@ -47,7 +48,7 @@ pub fn problems<'a>(
                 "its {} tokens and {max_new} new ones exceed the model's {positions} positions",
                 tokens.len()
             );
-            return Err(invalid(reason, "lower --max-new-tokens, or remove the line"));
+            return Err(invalid(reason, "lower `max_new_tokens`, or remove the line"));
         }
         Ok(Problem { record, tokens })
     };
@@ -77,7 +78,7 @@ pub struct Attempt {
 /// Draws and judges `samples` completions of each problem. Sample `k` of a problem is the same however many are drawn.
 ///
 /// # Errors
-/// As [`Rollout::generate`] and [`Rewards::score`].
+/// As [`Rollout::generate`] and [`Rewards::judge`].
 pub async fn attempt(
     rollout: &mut Rollout,
     tokenizer: &Tokenizer,
@@ -96,16 +97,23 @@ pub async fn attempt(
         .flat_map(|i| (0..samples).map(move |k| (i, k)))
         .map(|(i, k)| prompt(i, k))
         .collect();
-    let mut completions = rollout.generate(&prompts, progress).await?.into_iter();
-    let mut judge = |problem: &Problem<'_>| {
-        let attempts = completions.by_ref().take(samples).map(|completion| {
-            let text = rollout.text(tokenizer, &completion)?;
-            let (judged, vote) = (rewards.score(problem.record, &text)?, rewards.vote(&text));
-            Ok(Attempt { completion, text, reward: judged.total, rewards: judged.each, vote })
-        });
-        attempts.collect::<Result<Vec<_>>>()
-    };
-    problems.iter().map(&mut judge).collect()
+    let completions = rollout.generate(&prompts, progress).await?;
+    let texts = completions
+        .iter()
+        .map(|completion| rollout.text(tokenizer, completion))
+        .collect::<Result<Vec<String>>>()?;
+    let asked: Vec<Asked<'_>> = texts
+        .iter()
+        .enumerate()
+        .map(|(i, completion)| Asked { record: problems[i / samples].record, completion })
+        .collect();
+    let judged = rewards.judge(&asked, false).await.into_iter().collect::<Result<Vec<_>>>()?;
+    let attempts = completions.into_iter().zip(texts).zip(judged).map(|((completion, text), judged)| {
+        let vote = rewards.vote(&text);
+        Attempt { completion, text, reward: judged.total, rewards: judged.each, vote }
+    });
+    let mut attempts = attempts.collect::<Vec<_>>().into_iter();
+    Ok(problems.iter().map(|_| attempts.by_ref().take(samples).collect()).collect())
 }
 
 /// A mean over problems.

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::online::{Question, Rewards};
+use crate::reward::Asked;
 use crate::rollout::{Prompt, Rollout, RolloutConfig, Sampling, slots};
 
 /// Completions drawn at a time, where there is room.
@@ -42,11 +43,17 @@ impl Drawing {
             |i: usize| Prompt { tokens: questions[i / samples].tokens.clone(), stream: i as u32, max_new };
         let prompts: Vec<Prompt> = (0..questions.len() * samples).map(prompt).collect();
         let completions = rollout.generate(&prompts, |_| {}).await?;
-        let score = |i: usize| -> Result<f64> {
-            let text = tokenizer.decode(&completions[i].tokens, false)?;
-            Ok(rewards.score(&questions[i / samples].record, &text)?.total)
-        };
-        let scores = (0..completions.len()).map(score).collect::<Result<Vec<f64>>>()?;
+        let texts = completions
+            .iter()
+            .map(|completion| tokenizer.decode(&completion.tokens, false))
+            .collect::<Result<Vec<String>>>()?;
+        let asked: Vec<Asked<'_>> = texts
+            .iter()
+            .enumerate()
+            .map(|(i, completion)| Asked { record: &questions[i / samples].record, completion })
+            .collect();
+        let judged = rewards.judge(&asked, false).await;
+        let scores = judged.into_iter().map(|judged| Ok(judged?.total)).collect::<Result<Vec<f64>>>()?;
         Ok(scores.chunks(samples).map(|of| of.iter().sum::<f64>() / samples as f64).collect())
     }
 }

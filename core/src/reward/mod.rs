@@ -1,5 +1,6 @@
 //! Rewards: verifiers that say how good a completion is.
 
+mod batch;
 mod contains;
 mod exact;
 mod length;
@@ -11,6 +12,7 @@ mod solved;
 use crate::data::Record;
 use crate::{Error, ErrorKind, Result};
 
+pub use batch::{AnyReward, Asked, BatchReward, Scores};
 pub use contains::Contains;
 pub use exact::Exact;
 pub use length::Length;

@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use tbrm_core::data::Record;
-use tbrm_core::reward::Reward;
+use tbrm_core::reward::{Asked, Reward};
 use tbrm_core::{Error, ErrorKind, Result};
 
 /// How long a program may take for one completion, its start included.
@@ -140,14 +140,7 @@ impl Reward for Command {
     }
 
     fn score(&self, record: &Record, completion: &str) -> Result<f64> {
-        let mut fields = Map::new();
-        fields.insert("prompt".into(), json!(record.prompt.plain()));
-        fields.insert("completion".into(), json!(completion));
-        fields.insert("answer".into(), json!(record.answer));
-        fields.insert("id".into(), json!(record.id));
-        for (key, value) in &record.extra {
-            fields.entry(key).or_insert_with(|| value.clone());
-        }
+        let fields = Asked { record, completion }.fields();
         self.try_score(&format!("{}\n", Value::Object(fields))).map_err(|what| {
             let program = self.words.join(" ");
             let what =

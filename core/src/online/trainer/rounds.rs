@@ -11,6 +11,7 @@ use crate::objective::{Critique, Objective, Together, value};
 use crate::online::pool::{Rolled, Round};
 use crate::online::{Judged, Question};
 use crate::platform::now;
+use crate::reward::Asked;
 use crate::rollout::{Completion, Prompt};
 use crate::train::TrainConfig;
 use crate::train::engine::Scored;
@@ -75,16 +76,26 @@ impl Online {
             }
         }
         let completions = self.rollout.generate(&prompts, |_| {}).await?;
+        let texts = completions
+            .iter()
+            .map(|completion| self.rollout.text(tokenizer, completion))
+            .collect::<Result<Vec<String>>>()?;
+        let question = |i: usize| &from[chosen[i / each]];
+        let asked: Vec<Asked<'_>> = texts
+            .iter()
+            .enumerate()
+            .map(|(i, completion)| Asked { record: &question(i).record, completion })
+            .collect();
+        let scores = rewards.judge(&asked, self.config.set_aside_failures).await;
         let (mut judged, mut aside) = (Vec::with_capacity(completions.len()), Vec::new());
-        for (i, completion) in completions.iter().enumerate() {
-            let Question { file, record, .. } = &from[chosen[i / each]];
-            let text = self.rollout.text(tokenizer, completion)?;
-            match rewards.score(record, &text) {
+        for (i, scores) in scores.into_iter().enumerate() {
+            let Question { file, record, .. } = question(i);
+            match scores {
                 Ok(scores) => judged.push(Some(scores)),
                 Err(error) if self.config.set_aside_failures => {
                     judged.push(None);
-                    let (file, line) = (file.to_string(), record.line);
-                    aside.push(SetAside { file, line, completion: text, reason: error.what });
+                    let (file, line, completion) = (file.to_string(), record.line, texts[i].clone());
+                    aside.push(SetAside { file, line, completion, reason: error.what });
                 }
                 Err(error) => return Err(error.at(file)),
             }
