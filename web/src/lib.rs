@@ -12,8 +12,9 @@
 //! settings();                                    // Setting[]
 //! check_logs(name, bytes);                       // LogsReport
 //! embedded("sort");                              // string | undefined: records that need no file
+//! tasks(); task("sort-1");                       // string[]; TaskInfo: prompts with answers that need no file
 //! await estimate(gpu, spec);                     // Estimate
-//! const session = await Session.start(gpu, store, spec);  // or Session.resume(gpu, store)
+//! const session = await Session.start(gpu, store, spec, judge);  // or Session.resume(gpu, store, judge)
 //! for (let event; (event = await session.next()); ) ...   // RunEvent; session.stop() asks it to end
 //! session.free();
 //! const chat = await Chat.open(gpu, model);
@@ -37,6 +38,7 @@ mod fault;
 mod gpu;
 mod macrotask;
 mod object;
+mod online;
 mod owned;
 mod second;
 mod session;
@@ -50,6 +52,7 @@ pub use chat::Chat;
 pub use compare::compare;
 pub use fault::{Fault, Result};
 pub use gpu::{Gpu, open_gpu};
+pub use online::{JsJudge, task, tasks};
 pub use second::fetch_second;
 pub use session::Session;
 pub use settings::{check_logs, embedded, estimate, settings};

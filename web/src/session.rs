@@ -14,6 +14,7 @@ use crate::fault::Result;
 use crate::gpu::Gpu;
 use crate::macrotask::Macrotasks;
 use crate::object::to_js;
+use crate::online::{self, JsJudge};
 use crate::owned::{Owned, guarded};
 use crate::spec::{RunSpec, Source, Spec};
 use crate::store::JsStore;
@@ -39,11 +40,15 @@ enum What {
 
 #[wasm_bindgen]
 impl Session {
-    /// Starts a run in an empty store; what it is made of is kept there.
+    /// Starts a run in an empty store; what it is made of is kept there. `judge` asks the functions that are rewards.
     #[wasm_bindgen(unchecked_return_type = "Session")]
-    pub async fn start(gpu: &Gpu, store: JsStore, spec: RunSpec) -> Result<Session> {
+    pub async fn start(gpu: &Gpu, store: JsStore, spec: RunSpec, judge: Option<JsJudge>) -> Result<Session> {
         guarded(gpu.inner(), async {
             let spec = spec.read()?;
+            if spec.prompts.is_some() {
+                let run = online::start(gpu, store, spec, judge.as_ref()).await?;
+                return Session::new(gpu, What::Run(Box::new(run)));
+            }
             let mut tuned = gpu.tuned();
             let what = match &spec.model {
                 Source::Demo => {
@@ -68,10 +73,14 @@ impl Session {
 
     /// Goes on with the run in the store from its newest checkpoint, or from the beginning.
     #[wasm_bindgen(unchecked_return_type = "Session")]
-    pub async fn resume(gpu: &Gpu, store: JsStore) -> Result<Session> {
+    pub async fn resume(gpu: &Gpu, store: JsStore, judge: Option<JsJudge>) -> Result<Session> {
         guarded(gpu.inner(), async {
             let config = settings::saved(&store).await?;
-            let what = if config.is_some_and(|config| !config["demo"].is_null()) {
+            let has = |key: &str| config.as_ref().is_some_and(|config| !config[key].is_null());
+            let what = if has("prompts") {
+                let run = online::resume(gpu, store, judge.as_ref()).await?;
+                run.map(|run| What::Run(Box::new(run)))
+            } else if has("demo") {
                 DemoRun::resume(gpu.inner(), store).await?.map(told)
             } else {
                 let mut tuned = gpu.tuned();

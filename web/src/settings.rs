@@ -10,6 +10,7 @@ use wasm_bindgen::prelude::*;
 use crate::fault::Result;
 use crate::gpu::Gpu;
 use crate::object::to_js;
+use crate::online;
 use crate::session::demo;
 use crate::spec::RunSpec;
 
@@ -21,22 +22,28 @@ struct Setting {
     #[serde(skip_serializing_if = "Option::is_none")]
     choices: Option<&'static [&'static str]>,
     help: &'static str,
+    /// Whether only runs that draw their own completions have it.
+    online: bool,
 }
 
 /// Every setting of a run.
 #[wasm_bindgen(unchecked_return_type = "Setting[]")]
 pub fn settings() -> JsValue {
-    let all = SETTINGS.map(|setting| {
-        let (kind, choices) = match setting.kind {
-            Kind::Number => ("number", None),
-            Kind::Count => ("integer", None),
-            Kind::Flag => ("bool", None),
-            Kind::Choice(names) => ("choice", Some(names)),
-        };
-        Setting { name: setting.name, default: setting.default(), kind, choices, help: setting.help }
-    });
-    // Of arrays serde takes no more than 32.
-    to_js(&Vec::from(all))
+    let all = SETTINGS.iter().map(|setting| described(setting, false));
+    let online = online::SETTINGS.iter().map(|setting| described(setting, true));
+    to_js(&all.chain(online).collect::<Vec<Setting>>())
+}
+
+fn described(setting: &tbrm_core::run::Setting, online: bool) -> Setting {
+    let (kind, choices) = match setting.kind {
+        Kind::Number => ("number", None),
+        Kind::Count => ("integer", None),
+        Kind::Flag => ("bool", None),
+        Kind::Choice(names) => ("choice", Some(names)),
+        Kind::Texts => ("texts", None),
+        Kind::Numbers => ("numbers", None),
+    };
+    Setting { name: setting.name, default: setting.default(), kind, choices, help: setting.help, online }
 }
 
 /// What a run will take: memory, steps, tokens. Nothing is allocated for it.
@@ -45,6 +52,9 @@ pub fn settings() -> JsValue {
 #[wasm_bindgen(unchecked_return_type = "Estimate")]
 pub async fn estimate(gpu: &Gpu, spec: RunSpec) -> Result<JsValue> {
     let spec = spec.read()?;
+    if spec.prompts.is_some() {
+        return Ok(to_js(&online::plan(gpu, spec)?.estimate));
+    }
     let Some(model) = spec.model.shape()? else {
         return Ok(to_js(&demo(&spec)?.estimate(gpu.inner())?));
     };

@@ -23,6 +23,10 @@ extern "C" {
     #[wasm_bindgen(method, getter, js_name = eval)]
     fn held_out(this: &RunSpec) -> Option<Vec<DataFile>>;
     #[wasm_bindgen(method, getter)]
+    fn prompts(this: &RunSpec) -> Option<DataFile>;
+    #[wasm_bindgen(method, getter)]
+    fn eval_prompts(this: &RunSpec) -> Option<DataFile>;
+    #[wasm_bindgen(method, getter)]
     fn settings(this: &RunSpec) -> JsValue;
 
     /// Where a model comes from.
@@ -111,18 +115,23 @@ pub(crate) struct Spec {
     pub model: Source,
     pub data: Vec<File>,
     pub eval: Vec<File>,
+    /// Of an online run.
+    pub prompts: Option<File>,
+    pub eval_prompts: Option<File>,
     pub settings: Value,
 }
 
 impl RunSpec {
     pub(crate) fn read(&self) -> Result<Spec> {
-        let files = |files: Option<Vec<DataFile>>| -> Vec<File> {
-            files.into_iter().flatten().map(|file| (file.name(), file.bytes().to_vec())).collect()
-        };
+        let file = |file: DataFile| -> File { (file.name(), file.bytes().to_vec()) };
+        let files =
+            |files: Option<Vec<DataFile>>| -> Vec<File> { files.into_iter().flatten().map(file).collect() };
         Ok(Spec {
             model: self.model().read()?,
             data: files(self.data()),
             eval: files(self.held_out()),
+            prompts: self.prompts().map(file),
+            eval_prompts: self.eval_prompts().map(file),
             settings: from_js(&self.settings())?,
         })
     }
@@ -131,10 +140,10 @@ impl RunSpec {
 impl Spec {
     /// What a run other than the demo is started from.
     pub(crate) fn given(self, options: &Options) -> Result<Given> {
-        let Spec { model, data, eval, .. } = self;
+        let Spec { model, data, eval, prompts, eval_prompts, .. } = self;
         let name = model.name().to_owned();
         let model = model.files(options.seed.unwrap_or_default())?.unwrap_or_default();
-        Ok(Given { name, model, data, eval })
+        Ok(Given { name, model, data, eval, prompts, eval_prompts })
     }
 }
 

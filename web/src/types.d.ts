@@ -75,10 +75,39 @@ export interface Setting {
   name: string;
   /** Null where the data decides. */
   default: unknown;
-  kind: "number" | "integer" | "choice" | "bool";
+  kind: "number" | "integer" | "choice" | "bool" | "texts" | "numbers";
   choices?: string[];
   /** One sentence. */
   help: string;
+  /** Whether only runs that draw their own completions have it. */
+  online: boolean;
+}
+
+/** An embedded task as files of records. */
+export interface TaskInfo {
+  /** What is asked: one line. */
+  description: string;
+  /** Prompts with answers. */
+  prompts: string;
+  /** The same, of held-out problems. */
+  held_out: string;
+  /** Completions of the former with their rewards, half of them wrong: a log. */
+  demonstrations: string;
+  /** What a completion may have of tokens, for a model that reads bytes. */
+  max_new_tokens: number;
+}
+
+/** What asks functions of the user: the reward `javascript:SOURCE`, where SOURCE is `(record, completion) => number`. */
+export interface Judge {
+  /**
+   * A number or an error for each completion, in their order; one call a round. Where not `all` are wanted it may end with the
+   * first error. The error's words follow the reward's name.
+   */
+  score(
+    source: string,
+    asked: { record: Record<string, unknown>; completion: string }[],
+    all: boolean,
+  ): Promise<({ score: number } | { error: string })[]>;
 }
 
 export type ModelSource =
@@ -94,6 +123,10 @@ export interface RunSpec {
   data?: { name: string; bytes: Uint8Array }[];
   /** Held out. */
   eval?: { name: string; bytes: Uint8Array }[];
+  /** What the model is asked: this makes it an online run, in which `data` is mixed into the steps. */
+  prompts?: { name: string; bytes: Uint8Array };
+  /** What it is asked to measure it. */
+  eval_prompts?: { name: string; bytes: Uint8Array };
   /** By their names in `settings()`; null stands for the default. */
   settings: Record<string, unknown>;
 }
@@ -244,6 +277,18 @@ export interface Sample {
 
 /** What happened; of the demo with its `stage`, `warm-start` or `tbrm`. */
 export type RunEvent = { stage?: string } & (
+  /** The model wrote completions, which the next steps are trained on. */
+  | {
+      type: "rollouts";
+      round: number;
+      step: number;
+      completions: number;
+      tokens: number;
+      reward: number;
+      seconds: number;
+    }
+  /** Its completions of held-out prompts were judged: `eval/reward`, and `eval/reward_se`. */
+  | ({ type: "measured"; step: number; best: boolean } & Record<string, number | boolean | string>)
   | { type: "scoring"; done: number; total: number }
   | { type: "step"; metrics: Metrics }
   | ({ type: "evaluated"; step: number; best: boolean } & Record<string, number | boolean | string>)

@@ -18,6 +18,7 @@ mod tests {
     use crate::bench::preset_infos;
     use crate::chat::ChatInfo;
     use crate::gpu::DeviceInfo;
+    use crate::online::TaskInfo;
 
     // The macro takes the constant above away.
     const TYPES: &str = include_str!("types.d.ts");
@@ -76,6 +77,14 @@ mod tests {
         assert_eq!(keys(&continued), fields("Continued"));
         let pair = Pair { prompt: String::new(), before: continued.clone(), after: continued };
         assert_eq!(keys(&pair), fields("Pair"));
+        let task = TaskInfo {
+            description: String::new(),
+            prompts: String::new(),
+            held_out: String::new(),
+            demonstrations: String::new(),
+            max_new_tokens: 0,
+        };
+        assert_eq!(keys(&task), fields("TaskInfo"));
         assert_eq!(keys(&Error::new(ErrorKind::TooLarge, "", "")), fields("Fault"));
     }
 

@@ -151,7 +151,7 @@ pub(super) async fn warm_start<S: Store>(
             name: "fresh".to_owned(),
             model: files.with_weights(shape.fresh_weights(seed)?),
             data: vec![as_records("demonstrations", &logs)],
-            eval: Vec::new(),
+            ..Given::default()
         };
         let options = Options {
             objective: Some(Objective::Sft),

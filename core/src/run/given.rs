@@ -9,6 +9,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// The folder for it.
 const INPUTS: &str = "inputs";
 
+/// What an online run asks: keys of config.json, and files in the folder.
+const PROMPTS: &str = "prompts";
+const EVAL_PROMPTS: &str = "eval_prompts";
+
 /// Files as they were given.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
@@ -20,6 +24,10 @@ pub struct Given {
     pub data: Vec<File>,
     /// Held-out records; may be none.
     pub eval: Vec<File>,
+    /// Of an online run: what the model is asked.
+    pub prompts: Option<File>,
+    /// And what it is asked to measure it.
+    pub eval_prompts: Option<File>,
 }
 
 impl Given {
@@ -35,6 +43,11 @@ impl Given {
         for (folder, files) in [("data", &self.data), ("eval", &self.eval)] {
             for (i, (_, bytes)) in files.iter().enumerate() {
                 store.write(&format!("{INPUTS}/{folder}/{i}"), bytes).await?;
+            }
+        }
+        for (name, file) in [(PROMPTS, &self.prompts), (EVAL_PROMPTS, &self.eval_prompts)] {
+            if let Some((_, bytes)) = file {
+                store.write(&format!("{INPUTS}/{name}"), bytes).await?;
             }
         }
         Ok(())
@@ -67,6 +80,13 @@ impl Given {
         {
             for (i, name) in names(key).into_iter().enumerate() {
                 files.push((name, must_read(store, &format!("{INPUTS}/{folder}/{i}")).await?));
+            }
+        }
+        for (name, file) in [(PROMPTS, &mut given.prompts), (EVAL_PROMPTS, &mut given.eval_prompts)] {
+            // The name in config.json is that of the file; there is none where there were no prompts.
+            if let Some(called) = config[name].as_str().filter(|called| !called.is_empty()) {
+                let bytes = must_read(store, &format!("{INPUTS}/{name}")).await?;
+                *file = Some((called.to_owned(), bytes));
             }
         }
         Ok(given)

@@ -37,7 +37,7 @@ pub use dataset::Dataset;
 pub use event::Event;
 pub use files::{ModelFiles, Weights};
 pub use given::Given;
-pub use online::{OnlineInputs, OnlineOptions, OnlinePlan, Prompts};
+pub use online::{ONLINE_SETTINGS, OnlineInputs, OnlineOptions, OnlinePlan, Prompts};
 pub use options::{Kind, Options, SETTINGS, Scale, Setting};
 pub use plan::{Forecast, Inputs, Plan};
 pub use session::{OnlineSetup, Run, Setup};

@@ -1,6 +1,9 @@
 //! A run that draws its own completions: what it is given, and what it will take.
 
-use serde::{Deserialize, Serialize};
+mod begin;
+mod options;
+#[cfg(test)]
+mod tests;
 
 use super::dataset::Dataset;
 use super::files::{ModelFiles, Weights, sha256};
@@ -12,34 +15,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::objective::Together;
-use crate::online::{OnlineConfig, Question, Rewards, TrainOn, capacity, estimate, questions};
+use crate::online::{OnlineConfig, Question, Rewards, capacity, estimate, questions};
 use crate::train::{Estimate, TrainConfig};
+
+pub(super) use options::default;
+pub use options::{ONLINE_SETTINGS, OnlineOptions};
 
 /// The share of logged records in a step where there are any.
 const DATA_SHARE: f64 = 0.5;
-
-/// What a user asks for besides [`Options`]; `None` for what fits the prompts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)] // [`OnlineConfig`] says what each of them is.
-pub struct OnlineOptions {
-    pub rollouts: Option<usize>,
-    pub prompts_per_batch: Option<usize>,
-    pub steps_per_batch: Option<u64>,
-    pub replay: Option<usize>,
-    pub max_new_tokens: Option<usize>,
-    pub temperature: Option<f64>,
-    pub top_k: Option<u32>,
-    pub top_p: Option<f64>,
-    pub data_share: Option<f64>,
-    pub value_samples: Option<usize>,
-    pub eval_samples: Option<usize>,
-    pub train_on: Option<TrainOn>,
-    pub rewards: Vec<String>,
-    pub reward_weights: Vec<f64>,
-    pub stop: Vec<String>,
-    pub set_aside_failures: bool,
-}
 
 /// Prompts of one file.
 #[derive(Clone, Debug, Default)]

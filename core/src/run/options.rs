@@ -1,5 +1,6 @@
 //! A run's settings as a user gives them: all of them optional, under the names of config.json.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -86,6 +87,10 @@ pub enum Kind {
     Flag,
     /// One of these names.
     Choice(&'static [&'static str]),
+    /// A list of texts.
+    Texts,
+    /// A list of numbers.
+    Numbers,
 }
 
 /// A setting, for forms and help.
@@ -99,7 +104,7 @@ pub struct Setting {
     pub help: &'static str,
 }
 
-const fn setting(name: &'static str, kind: Kind, help: &'static str) -> Setting {
+pub(super) const fn setting(name: &'static str, kind: Kind, help: &'static str) -> Setting {
     Setting { name, kind, help }
 }
 
@@ -255,7 +260,10 @@ impl Setting {
             keep: Some(KEEP),
             ..Options::default()
         };
-        json!(fixed)[self.name].clone()
+        match &json!(fixed)[self.name] {
+            Value::Null => super::online::default(self.name),
+            value => value.clone(),
+        }
     }
 
     fn wanted(&self) -> String {
@@ -264,6 +272,8 @@ impl Setting {
             Kind::Count => "a whole number from 0 up".into(),
             Kind::Flag => "true or false".into(),
             Kind::Choice(names) => format!("one of {}", names.join(", ")),
+            Kind::Texts => "a list of texts".into(),
+            Kind::Numbers => "a list of numbers".into(),
         }
     }
 }
@@ -274,27 +284,7 @@ impl Options {
     /// # Errors
     /// [`ErrorKind::Config`] names the setting that is unknown or of the wrong kind.
     pub fn parse(settings: &Value) -> Result<Options> {
-        let Value::Object(map) = settings else {
-            return Err(bad(
-                "the settings are not a JSON object".into(),
-                "give an object of settings".into(),
-            ));
-        };
-        for (name, value) in map {
-            let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
-                let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
-                return Err(bad(
-                    format!("`{name}` is no setting"),
-                    format!("there are {}", names.join(", ")),
-                ));
-            };
-            let alone = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
-            if serde_json::from_value::<Options>(alone).is_err() {
-                return Err(bad(format!("`{name}` is {value}"), format!("give {}", setting.wanted())));
-            }
-        }
-        serde_json::from_value(settings.clone())
-            .map_err(|error| bad(format!("the settings: {error}"), "give each setting once".into()))
+        read(object(settings)?, &SETTINGS)
     }
 
     /// The settings in a run's config.json; its other keys are passed over.
@@ -412,6 +402,29 @@ impl Options {
     }
 }
 
+/// The settings of a JSON object.
+pub(super) fn object(settings: &Value) -> Result<&Map<String, Value>> {
+    settings
+        .as_object()
+        .ok_or_else(|| bad("the settings are not a JSON object".into(), "give an object of settings".into()))
+}
+
+/// Reads settings, of which there are those that are `known`.
+pub(super) fn read<T: DeserializeOwned>(settings: &Map<String, Value>, known: &[Setting]) -> Result<T> {
+    for (name, value) in settings {
+        let Some(setting) = known.iter().find(|setting| setting.name == name) else {
+            let names: Vec<&str> = known.iter().map(|setting| setting.name).collect();
+            return Err(bad(format!("`{name}` is no setting"), format!("there are {}", names.join(", "))));
+        };
+        let alone = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
+        if serde_json::from_value::<T>(alone).is_err() {
+            return Err(bad(format!("`{name}` is {value}"), format!("give {}", setting.wanted())));
+        }
+    }
+    serde_json::from_value(Value::Object(settings.clone()))
+        .map_err(|error| bad(format!("the settings: {error}"), "give each setting once".into()))
+}
+
 fn bad(what: String, help: String) -> Error {
     Error::new(ErrorKind::Config, what, help)
 }
@@ -431,6 +444,7 @@ mod tests {
                 Kind::Count => vec![json!(7)],
                 Kind::Flag => vec![json!(true)],
                 Kind::Choice(names) => names.iter().map(|name| json!(name)).collect(),
+                Kind::Texts | Kind::Numbers => panic!("{} is none of the trainer's", setting.name),
             };
             for value in good.iter().chain([&Value::Null, &setting.default()]) {
                 let read = Options::parse(&json!({setting.name: value})).unwrap();

@@ -11,7 +11,9 @@ use super::options::Options;
 use super::plan::{Inputs, Plan};
 use super::recorder::{MODEL, Recorder};
 use super::report::Stage;
-use super::settings::{CONFIG, config_json, online_config_json, reference_key, same_run, saved};
+use super::settings::{
+    CONFIG, config_json, must_be_saved, online_config_json, reference_key, same_run, saved,
+};
 use super::store::Store;
 use crate::data::record::Rejection;
 use crate::data::trajectory::Trajectory;
@@ -178,10 +180,7 @@ impl<S: Store> Run<S> {
     /// # Errors
     /// [`ErrorKind::Checkpoint`] when there is no run, or it is damaged; else as [`Run::start`].
     pub async fn resume(gpu: &Gpu, store: S, tuned: &mut Tuned) -> Result<Option<Run<S>>> {
-        let config = saved(&store).await?.ok_or_else(|| {
-            let what = format!("{}: there is no run to resume", store.place(CONFIG));
-            Error::new(ErrorKind::Checkpoint, what, "start one")
-        })?;
+        let config = must_be_saved(&store).await?;
         let given = Given::load(&store, &config).await?;
         let plan = planned(gpu, &given, &Options::of_config(&config)?)?;
         let weights = Weights::take(&given.name, given.model)?;

@@ -105,6 +105,17 @@ pub async fn saved(store: &impl Store) -> Result<Option<Value>> {
     })
 }
 
+/// The config.json of the run in `store`, which is to go on.
+///
+/// # Errors
+/// [`ErrorKind::Checkpoint`] where there is none, or it is damaged; [`ErrorKind::Store`].
+pub async fn must_be_saved(store: &impl Store) -> Result<Value> {
+    saved(store).await?.ok_or_else(|| {
+        let what = format!("{}: there is no run to resume", store.place(CONFIG));
+        Error::new(ErrorKind::Checkpoint, what, "start one")
+    })
+}
+
 /// Refuses to go on with a run whose settings were others than `now`.
 ///
 /// # Errors

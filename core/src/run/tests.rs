@@ -85,6 +85,7 @@ fn given() -> Given {
         // Two files of one name: a browser may be given such.
         data: vec![("logs.jsonl".to_owned(), text(0..3)), ("logs.jsonl".to_owned(), text(3..6))],
         eval: vec![("held-out.jsonl".to_owned(), text(6..8))],
+        ..Given::default()
     }
 }
 

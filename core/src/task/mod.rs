@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod countdown;
+mod files;
 mod language;
 mod sort;
 mod story;
@@ -16,6 +17,7 @@ use crate::rng::Stream;
 
 pub use arithmetic::Arithmetic;
 pub use countdown::Countdown;
+pub use files::TaskFiles;
 pub use language::{Language, Parity};
 pub use sort::Sort;
 pub use story::Story;
