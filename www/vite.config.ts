@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 import { offline } from "./offline/plugin.ts";
+import { rewardFrame } from "./offline/policy.ts";
 
 /** The development server puts styles into the page by script, which the page's policy forbids: there it has none. */
 function policyOnlyInBuilds(): Plugin {
@@ -34,7 +35,7 @@ export default defineConfig(({ mode }) => ({
   // Works wherever its folder is put.
   base: "./",
   resolve: { alias: mode === "fake" ? [FAKE] : [] },
-  plugins: [policyOnlyInBuilds(), wasmIsThere(), offline()],
+  plugins: [rewardFrame(), policyOnlyInBuilds(), wasmIsThere(), offline()],
   build: {
     target: "es2022",
     modulePreload: { polyfill: false },

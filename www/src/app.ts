@@ -6,6 +6,7 @@ import type { FaultDialog, Remedy } from "./fault";
 import { Live } from "./live";
 import { remembered } from "./memory";
 import type { Boot, Fault, PageState, Push, RunInfo, SpecInput, TrainState } from "./protocol";
+import { RewardFrames } from "./reward/frames";
 
 /** What changed. */
 export type Topic = "boot" | "state" | "live" | "runs" | "progress" | "answer" | "closed";
@@ -24,6 +25,7 @@ export class App {
   progress: Progress | undefined;
   /** Ends when the engine is there, or could not be. */
   booted: Promise<void> = Promise.resolve();
+  private readonly frames = new RewardFrames();
   private failed = false;
   /** Why the last worker was ended. */
   private restarted: Fault | undefined;
@@ -140,6 +142,7 @@ export class App {
     this.training = "idle";
     this.boot = undefined;
     this.client.restart(why);
+    this.frames.clear();
     this.tell("state");
     this.showState();
     await this.start();
@@ -171,6 +174,12 @@ export class App {
         break;
       case "closed":
         this.tell("closed");
+        break;
+      case "frame":
+        this.frames.open(push.frame, push.code, push.port);
+        break;
+      case "unframe":
+        this.frames.close(push.frame);
         break;
       case "runs":
         void this.loadRuns();

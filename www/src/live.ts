@@ -58,6 +58,11 @@ export class Columns {
   }
 }
 
+/** Of a run that drew its own answers, each step has what its rewards gave. */
+export function isOnline(columns: Columns): boolean {
+  return columns.names().some((name) => name.startsWith("rewards/"));
+}
+
 export interface Stage {
   name: string;
   columns: Columns;
@@ -72,6 +77,8 @@ export class Live {
   scoring: number | undefined;
   saved = 0;
   complete = false;
+  /** Of the newest answers that an online run is trained on. */
+  rollouts: { round: number; completions: number; reward: number } | undefined;
 
   /** Its folder's name; none until the worker has made it. */
   run = "";
@@ -84,6 +91,11 @@ export class Live {
 
   get stage(): Stage {
     return this.stages.at(-1) ?? this.begin("", this.steps);
+  }
+
+  /** Whether the answers of its newest stage are the model's own. */
+  get online(): boolean {
+    return isOnline(this.stage.columns);
   }
 
   get step(): number {
@@ -108,7 +120,12 @@ export class Live {
         this.scoring = undefined;
         this.stage.columns.add(event.metrics);
         break;
+      case "rollouts":
+        this.scoring = undefined;
+        this.rollouts = event;
+        break;
       case "evaluated":
+      case "measured":
         this.evaluated(event);
         break;
       case "accuracy":

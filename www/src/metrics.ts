@@ -17,7 +17,7 @@ const metric = (key: string, label: string, help: string, positive = false): Met
 
 export const METRICS: MetricInfo[] = [
   metric("loss", "loss", "what is minimised: for TBRM the mean of the squared residual", true),
-  metric("reward", "reward", "mean reward of the step's logged completions"),
+  metric("reward", "reward", "mean reward of the step's completions"),
   metric("residual", "residual (mean)", "mean of delta = rho + V1 − R/β, which TBRM drives to 0"),
   metric("residual_rms", "residual (RMS)", "root of the mean of delta²", true),
   metric("rho", "rho", "log-probability of the completions, now minus under the reference"),
@@ -26,7 +26,41 @@ export const METRICS: MetricInfo[] = [
   metric("tokens_per_s", "tokens/s", "prompt and completion tokens trained on in a second", true),
 ];
 
+/** Of a run that draws its own completions. */
+export const ONLINE: MetricInfo[] = [
+  metric(
+    "kl_sampled",
+    "KL",
+    "mean of rho over the newest answers: how far the model has moved from the reference",
+  ),
+  metric(
+    "completions/mean_length",
+    "length of the answers",
+    "mean number of tokens, the end token with them",
+    true,
+  ),
+  metric(
+    "completions/clipped_ratio",
+    "cut off",
+    "share of answers that reached the longest that they may be",
+  ),
+];
+
+/** The mean of each reward, where there are several: with one it is the reward. */
+export function rewardMeans(names: string[]): MetricInfo[] {
+  const means = names.flatMap((name) => /^rewards\/(.+)\/mean$/.exec(name)?.[1] ?? []);
+  if (means.length < 2) return [];
+  return means.map((name) =>
+    metric(`rewards/${name}/mean`, `reward ${name}`, `mean of the reward ${name}, before its weight`),
+  );
+}
+
 export const HELD_OUT: MetricInfo[] = [
+  metric(
+    "eval/reward",
+    "held-out reward",
+    "mean reward of answers to held-out prompts; where it is 1 or 0, the accuracy",
+  ),
   metric(
     "eval/accuracy",
     "held-out accuracy",

@@ -37,6 +37,10 @@ export type RunEvent =
   | ({ type: "evaluated"; step: number; best?: boolean } & Record<string, unknown>)
   | { type: "samples"; step: number; samples: Sample[] }
   | { type: "checkpoint"; step: number }
+  /** The model wrote completions, which the next steps are trained on. */
+  | { type: "rollouts"; round: number; step: number; completions: number; reward: number }
+  /** Its completions of held-out prompts were judged. */
+  | ({ type: "measured"; step: number; best?: boolean } & Record<string, unknown>)
   | { type: "accuracy"; stage: string; step: number; mean: number; stderr: number }
   /** A stage of the demo begins, or goes on after `done` steps. */
   | { type: "stage"; stage: string; done: number; steps: number }
@@ -50,9 +54,11 @@ export type RunEvent =
 export interface Setting {
   name: string;
   default: unknown;
-  kind: "number" | "integer" | "choice" | "bool";
+  kind: "number" | "integer" | "choice" | "bool" | "texts" | "numbers";
   choices?: string[];
   help: string;
+  /** Whether only runs that draw their own completions have it. */
+  online?: boolean;
 }
 
 export interface PresetInfo {
@@ -85,7 +91,23 @@ export interface SpecInput {
   model: ModelInput;
   data: NamedFile[];
   eval: NamedFile[];
+  /** What the model is asked: this makes it an online run, in which `data` is mixed into the steps. */
+  prompts?: NamedFile;
+  /** What it is asked to measure it. */
+  evalPrompts?: NamedFile;
   settings: Record<string, unknown>;
+}
+
+/** An embedded task: prompts with answers that need no file. */
+export interface TaskInfo {
+  /** What is asked: one line. */
+  description: string;
+  prompts: string;
+  held_out: string;
+  /** Completions with their rewards, half of them wrong: a log. */
+  demonstrations: string;
+  /** What a completion may have of tokens, for a model that reads bytes. */
+  max_new_tokens: number;
 }
 
 /** Known before anything is allocated. Sizes are bytes. */
@@ -227,6 +249,8 @@ export interface Boot {
   device: DeviceInfo;
   presets: PresetInfo[];
   settings: Setting[];
+  /** The names of embedded tasks. */
+  tasks: string[];
 }
 
 export type TrainState = "idle" | "starting" | "training" | "paused" | "stopping";
@@ -241,6 +265,7 @@ export interface Calls {
   check: { args: { file: NamedFile }; reply: LogsReport };
   /** Records that need no file, by their name. */
   embedded: { args: { name: string }; reply: Blob | null };
+  task: { args: { name: string }; reply: TaskInfo };
   estimate: { args: { spec: SpecInput }; reply: Estimate };
   start: { args: { name: string; spec: SpecInput }; reply: { run: string } };
   resume: { args: { run: string }; reply: { run: string } };
@@ -291,6 +316,10 @@ export type Push =
   | { type: "answer"; text: string }
   /** The model that was open to answer is not any more: something else needs the device's memory. */
   | { type: "closed" }
+  /** A reward that the person wrote wants a frame to run in; `port` is for what it says. */
+  | { type: "frame"; frame: number; code: string; port: MessagePort }
+  /** And wants it no more. */
+  | { type: "unframe"; frame: number }
   /** The kept runs changed, here or in another tab. */
   | { type: "runs" };
 

@@ -4,21 +4,31 @@ import { field, h, select } from "./element";
 import type { Setting } from "./protocol";
 
 /** What most people change; the rest is folded away. */
-const COMMON = ["objective", "beta", "learning_rate", "steps", "batch"];
+export const COMMON = ["objective", "beta", "learning_rate", "steps", "batch"];
+/** The same where the model answers prompts. */
+export const ONLINE_COMMON = [
+  "objective",
+  "beta",
+  "learning_rate",
+  "steps",
+  "rollouts",
+  "prompts_per_batch",
+  "max_new_tokens",
+];
+
+type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
 
 export class SettingsForm {
   readonly root = h("div", { class: "settings" });
-  private readonly controls = new Map<
-    string,
-    { setting: Setting; control: HTMLInputElement | HTMLSelectElement }
-  >();
+  private readonly controls = new Map<string, { setting: Setting; control: Control }>();
 
   constructor(
     settings: Setting[],
     private readonly onchange: () => void,
+    foremost = COMMON,
   ) {
     const make = (setting: Setting) => this.control(setting);
-    const common = COMMON.flatMap((name) => settings.filter((setting) => setting.name === name));
+    const common = foremost.flatMap((name) => settings.filter((setting) => setting.name === name));
     const others = settings.filter((setting) => !common.includes(setting));
     const more = h(
       "details",
@@ -46,6 +56,12 @@ export class SettingsForm {
     return Object.keys(values).filter((name) => !this.controls.has(name));
   }
 
+  /** Sets one of them, and leaves the others. */
+  put(name: string, value: unknown): void {
+    const known = this.controls.get(name);
+    if (known) put(known.control, value);
+  }
+
   /** Whether every control holds what it may; says so beside the one that does not. */
   valid(): boolean {
     return [...this.controls.values()].every(({ control }) => control.reportValidity());
@@ -62,12 +78,15 @@ export class SettingsForm {
   }
 }
 
-function inputFor(setting: Setting): HTMLInputElement | HTMLSelectElement {
+function inputFor(setting: Setting): Control {
   switch (setting.kind) {
     case "choice":
       return select(setting.choices ?? [], String(setting.default ?? ""));
     case "bool":
       return h("input", { type: "checkbox" });
+    case "texts":
+    case "numbers":
+      return h("textarea", { rows: 2, placeholder: "one a line" });
     case "integer":
       return h("input", { type: "number", step: 1, min: 0, placeholder: "chosen for you" });
     case "number":
@@ -75,13 +94,18 @@ function inputFor(setting: Setting): HTMLInputElement | HTMLSelectElement {
   }
 }
 
-function put(control: HTMLInputElement | HTMLSelectElement, value: unknown): void {
+function put(control: Control, value: unknown): void {
   if (control instanceof HTMLInputElement && control.type === "checkbox") control.checked = value === true;
+  else if (Array.isArray(value)) control.value = value.join("\n");
   else control.value = value === null || value === undefined ? "" : String(value);
 }
 
-function valueIn(setting: Setting, control: HTMLInputElement | HTMLSelectElement): unknown {
+function valueIn(setting: Setting, control: Control): unknown {
   if (setting.kind === "bool") return (control as HTMLInputElement).checked;
   if (control.value === "") return undefined;
+  if (setting.kind === "texts" || setting.kind === "numbers") {
+    const lines = control.value.split("\n").filter((line) => line !== "");
+    return setting.kind === "texts" ? lines : lines.map(Number);
+  }
   return setting.kind === "choice" ? control.value : Number(control.value);
 }

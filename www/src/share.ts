@@ -3,6 +3,8 @@
 export interface Shared {
   /** `demo`, or a preset's name; a model from files cannot go into a link. */
   model?: string;
+  /** Of an online run: an embedded task, or `own` where the prompts are a file, which a link does not hold. */
+  prompts?: string;
   settings: Record<string, unknown>;
 }
 
@@ -38,7 +40,8 @@ export function sharedIn(hash: string): Shared | undefined {
   const value = text ? decode(text) : undefined;
   if (!value || !isObject(value.settings)) return undefined;
   const model = typeof value.model === "string" ? { model: value.model } : {};
-  return { ...model, settings: value.settings };
+  const prompts = typeof value.prompts === "string" ? { prompts: value.prompts } : {};
+  return { ...model, ...prompts, settings: value.settings };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -5,8 +5,9 @@ import { Chart, type ChartStyle, type Curve } from "../chart";
 import { fill, h } from "../element";
 import { count, duration, percent, short } from "../format";
 import { redraw } from "../frame";
-import type { Live, Stage } from "../live";
-import { HELD_OUT, METRICS, type MetricInfo } from "../metrics";
+import { isOnline, type Live, type Stage } from "../live";
+import { HELD_OUT, METRICS, type MetricInfo, ONLINE, rewardMeans } from "../metrics";
+import { Completions } from "./completions";
 import { styleControls } from "./style";
 
 const STAGES: Record<string, string> = {
@@ -35,14 +36,19 @@ export function progressView(app: App, onagain: () => void): { root: HTMLElement
   let shownStage: string | undefined;
   const tabs = h("div", { class: "tabs", role: "group", "aria-label": "Stage" });
 
-  const style: ChartStyle = { log: false, smoothing: 0.6 };
-  const charts = new Map<MetricInfo, Chart>();
-  for (const metric of [...METRICS, ...HELD_OUT]) {
-    charts.set(metric, new Chart(metric.label, metric.help, styleOf(metric, style), "run"));
-  }
-  const grid = h("div", { class: "charts" }, ...[...charts.values()].map((chart) => chart.root));
+  let style: ChartStyle = { log: false, smoothing: 0.6 };
+  const charts = new Map<string, { metric: MetricInfo; chart: Chart }>();
+  const grid = h("div", { class: "charts" });
+  const make = (metric: MetricInfo) => {
+    const chart = new Chart(metric.label, metric.help, styleOf(metric, style), "run");
+    charts.set(metric.key, { metric, chart });
+    grid.append(chart.root);
+  };
+  for (const metric of [...METRICS, ...ONLINE, ...HELD_OUT]) make(metric);
+  const completions = new Completions();
   const controls = styleControls(style, (changed) => {
-    for (const [metric, chart] of charts) chart.restyle(styleOf(metric, changed));
+    style = changed;
+    for (const { metric, chart } of charts.values()) chart.restyle(styleOf(metric, changed));
   });
   const root = h(
     "section",
@@ -58,6 +64,7 @@ export function progressView(app: App, onagain: () => void): { root: HTMLElement
     tiles,
     h("div", { class: "toolbar" }, tabs, controls),
     grid,
+    completions.root,
   );
 
   function draw(): void {
@@ -81,7 +88,10 @@ export function progressView(app: App, onagain: () => void): { root: HTMLElement
     drawTabs(live);
     const stage = live.stages.find(({ name }) => name === shownStage) ?? live.stage;
     drawTiles(stage);
-    for (const [metric, chart] of charts) chart.set(curvesOf(stage, metric));
+    // Which rewards there are only the run knows.
+    for (const metric of rewardMeans(stage.columns.names())) if (!charts.has(metric.key)) make(metric);
+    for (const { metric, chart } of charts.values()) chart.set(curvesOf(stage, metric));
+    completions.show(live);
   }
 
   function drawStory(live: Live): void {
@@ -142,7 +152,7 @@ export function progressView(app: App, onagain: () => void): { root: HTMLElement
 }
 
 export function curvesOf(stage: Stage, metric: MetricInfo): Curve[] {
-  if (!stage.columns.has(metric.key)) return [];
+  if (!stage.columns.has(metric.key) || (ONLINE.includes(metric) && !isOnline(stage.columns))) return [];
   return [{ label: metric.label, steps: stage.columns.steps, values: stage.columns.get(metric.key) }];
 }
 
@@ -161,7 +171,9 @@ function describe(app: App, live: Live): string {
     case "starting":
       return "Getting ready …";
     case "training":
-      if (live.scoring !== undefined) return `${at}The reference reads the logs: ${percent(live.scoring)}.`;
+      if (live.scoring !== undefined)
+        return `${at}The reference reads what there is: ${percent(live.scoring)}.`;
+      if (live.rollouts) return `${at}${describeRound(live.rollouts)}`;
       return live.step === 0 ? `${at}The first step compiles the kernels …` : at || "Training.";
     case "paused":
       return "Paused. The GPU waits.";
@@ -172,6 +184,10 @@ function describe(app: App, live: Live): string {
         ? "Finished. The model is kept in this browser, under Keep."
         : "Stopped. It can go on from its last checkpoint, under Keep.";
   }
+}
+
+function describeRound({ round, completions, reward }: NonNullable<Live["rollouts"]>): string {
+  return `Round ${count(round + 1)}: ${count(completions)} answers of the model, worth ${short(reward)} on average.`;
 }
 
 function share(live: Live): number {

@@ -1,58 +1,48 @@
-// What a run is made of: a model, logs, settings, and what it will take.
+// What a run is made of: where its answers come from, a model, settings, and what it will take.
 
 import type { App } from "../app";
 import { copy } from "../copy";
-import { dropZone } from "../drop";
-import { field, fill, h, select } from "../element";
+import { field, fill, h } from "../element";
 import { faultOf } from "../errors";
-import { bytes, count, counted, duration } from "../format";
-import type { Estimate, Fault, LogsReport, ModelInput, NamedFile, SpecInput } from "../protocol";
-import { SettingsForm } from "../settings";
+import { bytes, count, duration } from "../format";
+import type { Estimate, SpecInput } from "../protocol";
+import { COMMON, ONLINE_COMMON, SettingsForm } from "../settings";
 import { linkTo, type Shared } from "../share";
 import { secondsFor } from "../speed";
-import { describeModel } from "./model";
+import { describeFault, RecordFiles } from "./logs";
+import { Prompts } from "./prompts";
+import { RewardsEditor } from "./rewards";
+import { ModelSource } from "./source";
 
-const FOLDER = "folder";
+/** Settings that a part of the form has a control of its own for. */
+const ELSEWHERE = ["rewards", "reward_weights"];
 
 export function setupForm(app: App): { root: HTMLElement; fill(shared: Shared): void } {
-  let model: NamedFile[] = [];
-  let data: NamedFile[] = [];
-  let held: NamedFile[] = [];
-  let form: SettingsForm | undefined;
+  const forms: { logs?: SettingsForm; online?: SettingsForm } = {};
   let waiting: Shared | undefined;
   let asked = 0;
 
   const name = h("input", { type: "text", value: "My run", maxlength: 80, required: true });
-  const choice = h("div", { class: "choice" });
-  let preset = select([[FOLDER, "a folder of mine"]], FOLDER);
-  const modelState = h("p", { class: "help", "aria-live": "polite" });
-  const modelDrop = dropZone(
-    "Drop a Hugging Face folder: config.json, model.safetensors, tokenizer.json",
-    { folder: true, multiple: true },
-    (files) => {
-      model = files;
-      modelState.textContent = describeModel(files);
-      void estimate();
-    },
-  );
-  const dataState = h("div", { class: "help", "aria-live": "polite" });
-  const dataDrop = dropZone(
+  const [fromLogs, fromPrompts] = [radio("logs", true), radio("online", false)];
+  const mode = () => (fromPrompts.checked ? "online" : "logs");
+  const model = new ModelSource(app, () => void estimate());
+  const data = new RecordFiles(
+    app,
     'Drop logs: JSONL, a line each like {"prompt": "2+2=", "completion": "4", "reward": 1}',
-    { multiple: true, accept: ".jsonl,.json,.txt" },
-    (files) => {
-      data = files;
-      void check(dataState, files);
-      void estimate();
-    },
+    () => void estimate(),
   );
-  const heldState = h("div", { class: "help", "aria-live": "polite" });
-  const heldDrop = dropZone(
+  const held = new RecordFiles(
+    app,
     "Optional: logs to be held out, which “eval every” measures on",
-    { multiple: true, accept: ".jsonl,.json,.txt" },
-    (files) => {
-      held = files;
-      void check(heldState, files);
-      void estimate();
+    () => void estimate(),
+  );
+  const rewards = new RewardsEditor(() => void estimate());
+  const prompts = new Prompts(
+    app,
+    () => void estimate(),
+    (task, info) => {
+      rewards.propose(task === undefined ? "exact" : `task:${task}`);
+      if (info) forms.online?.put("max_new_tokens", info.max_new_tokens);
     },
   );
   const settings = h("div", {}, h("p", { class: "muted", text: "The settings come with the engine …" }));
@@ -61,71 +51,88 @@ export function setupForm(app: App): { root: HTMLElement; fill(shared: Shared): 
   const link = h("button", { type: "button", text: "Copy link to these settings" });
   const said = h("span", { class: "muted", role: "status" });
 
+  const logsPart = h("div", {}, h("h3", { text: "2. The logs" }), data.root, held.root);
+  const onlinePart = h(
+    "div",
+    {},
+    h("h3", { text: "2. The prompts" }),
+    prompts.root,
+    h("h3", { text: "3. The rewards" }),
+    h("p", {
+      class: "help",
+      text: "Each answer is worth the weighted sum of its rewards. A reward that fails, or is no finite number, stops the run and shows the answer, unless “set aside failures” is on.",
+    }),
+    rewards.root,
+  );
+  const settingsTitle = h("h3");
+  const startTitle = h("h3");
   const body = h(
     "form",
     { class: "setup", novalidate: true },
+    h(
+      "fieldset",
+      { class: "modes" },
+      h("legend", { text: "Where the answers come from" }),
+      h(
+        "label",
+        {},
+        fromLogs,
+        h("b", { text: "From logs" }),
+        h("span", { text: "Answers that you have, each with a reward." }),
+      ),
+      h(
+        "label",
+        {},
+        fromPrompts,
+        h("b", { text: "Online" }),
+        h("span", { text: "The model answers prompts, a reward judges." }),
+      ),
+    ),
     h("h3", { text: "1. The model" }),
-    choice,
-    modelDrop,
-    modelState,
-    h("h3", { text: "2. The logs" }),
-    dataDrop,
-    dataState,
-    heldDrop,
-    heldState,
-    h("h3", { text: "3. The settings" }),
+    model.root,
+    logsPart,
+    onlinePart,
+    settingsTitle,
     settings,
-    h("h3", { text: "4. Start" }),
+    startTitle,
     field("name of the run", name),
     plan,
     h("div", { class: "actions" }, start, link, said),
   );
-  const root = h("details", { class: "own" }, h("summary", { text: "Train on your own logs" }), body);
+  const root = h("details", { class: "own" }, h("summary", { text: "Train your own" }), body);
 
-  function source(): ModelInput {
-    return preset.value === FOLDER
-      ? { kind: "files", files: model }
-      : { kind: "preset", preset: preset.value };
-  }
+  const form = () => forms[mode()];
 
   function spec(): SpecInput {
-    return { model: source(), data, eval: held, settings: form?.values() ?? {} };
+    const own = form()?.values() ?? {};
+    const given = model.input();
+    if (mode() === "logs") return { model: given, data: data.files, eval: held.files, settings: own };
+    return { model: given, eval: [], ...prompts.spec(), settings: { ...own, ...rewards.values() } };
   }
 
   function missing(): string | undefined {
     if (!app.boot) return "Waiting for the engine.";
-    if (preset.value === FOLDER && model.length === 0) return "Choose a model first.";
-    if (data.length === 0) return "Choose logs to train on first.";
-    return undefined;
-  }
-
-  async function check(where: HTMLElement, files: NamedFile[]): Promise<void> {
-    fill(where, "Reading …");
-    try {
-      const reports = await Promise.all(files.map((file) => app.client.request("check", { file })));
-      fill(where, ...reports.map((report, i) => describeLogs(files[i]?.path ?? "", report)));
-    } catch (error) {
-      fill(where, ...describeFault(faultOf(error)));
-    }
+    const logs = data.files.length === 0 ? "Choose logs to train on first." : undefined;
+    return model.lacking() ?? (mode() === "logs" ? logs : (prompts.lacking() ?? rewards.lacking()));
   }
 
   /** Says what the run would take; a newer question makes an older answer stale. */
   async function estimate(): Promise<void> {
     const mine = ++asked;
     const lacking = missing();
-    modelDrop.hidden = preset.value !== FOLDER;
-    modelState.hidden = preset.value !== FOLDER;
     start.disabled = lacking !== undefined || app.training !== "idle";
     plan.classList.remove("bad");
     plan.textContent = lacking ?? "Estimating …";
-    if (lacking) return;
+    if (lacking || !root.open) return;
     try {
       const found = await app.client.request("estimate", { spec: spec() });
       if (mine !== asked) return;
-      plan.textContent = describeEstimate(found);
+      plan.textContent = describeEstimate(found, mode());
+      // How long the answers will be is the model's to say.
+      if (mode() === "online") return;
       // May have to be measured first.
       const seconds = await secondsFor(app, found);
-      if (mine === asked) plan.textContent = describeEstimate(found, seconds);
+      if (mine === asked) plan.textContent = describeEstimate(found, mode(), seconds);
     } catch (error) {
       if (mine !== asked) return;
       fill(plan, ...describeFault(faultOf(error)));
@@ -134,28 +141,44 @@ export function setupForm(app: App): { root: HTMLElement; fill(shared: Shared): 
     }
   }
 
-  function booted(): void {
-    if (!app.boot || form) return;
-    const presets = app.boot.presets.map(({ name, params }): [string, string] => [
-      name,
-      `${name}, fresh: ${count(params)} parameters, reads bytes`,
-    ]);
-    preset = select([...presets, [FOLDER, "a folder of mine (Hugging Face)"]], presets[0]?.[0] ?? FOLDER);
-    preset.addEventListener("change", () => void estimate());
-    fill(choice, field("model", preset));
-    form = new SettingsForm(app.boot.settings, () => void estimate());
-    fill(settings, form.root);
-    if (waiting) take(waiting);
+  function choose(): void {
+    const online = mode() === "online";
+    logsPart.hidden = online;
+    onlinePart.hidden = !online;
+    settingsTitle.textContent = `${online ? 4 : 3}. The settings`;
+    startTitle.textContent = `${online ? 5 : 4}. Start`;
+    model.prefer(online);
+    const shown = form();
+    if (shown) fill(settings, shown.root);
+    if (online) prompts.list();
     void estimate();
   }
 
+  function booted(): void {
+    if (!app.boot || forms.logs) return;
+    const all = app.boot.settings.filter((setting) => !ELSEWHERE.includes(setting.name));
+    const changed = () => void estimate();
+    const trainers = all.filter(({ online }) => !online);
+    forms.logs = new SettingsForm(trainers, changed, COMMON);
+    forms.online = new SettingsForm(all, changed, ONLINE_COMMON);
+    model.list();
+    choose();
+    if (waiting) take(waiting);
+  }
+
   function take(shared: Shared): void {
-    waiting = form ? undefined : shared;
+    waiting = forms.logs ? undefined : shared;
     root.open = true;
-    if (!form) return;
-    if (shared.model && [...preset.options].some((option) => option.value === shared.model))
-      preset.value = shared.model;
-    const unknown = form.fill(shared.settings);
+    if (!forms.logs) return;
+    const online = shared.prompts !== undefined;
+    fromPrompts.checked = online;
+    fromLogs.checked = !online;
+    choose();
+    if (shared.model) model.take(shared.model);
+    if (shared.prompts) prompts.take(shared.prompts);
+    const { rewards: kinds, reward_weights, ...others } = shared.settings;
+    if (online) rewards.take({ rewards: kinds, reward_weights });
+    const unknown = form()?.fill(online ? others : shared.settings) ?? [];
     said.textContent =
       unknown.length > 0
         ? `The link has settings that this page does not know: ${unknown.join(", ")}`
@@ -164,42 +187,33 @@ export function setupForm(app: App): { root: HTMLElement; fill(shared: Shared): 
 
   body.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (missing() || !form?.valid() || !name.reportValidity()) return;
+    if (missing() || !form()?.valid() || !name.reportValidity()) return;
     void app.train(name.value.trim(), spec());
   });
   link.addEventListener("click", async () => {
-    const chosen = preset.value === FOLDER ? {} : { model: preset.value };
-    const url = linkTo({ ...chosen, settings: form?.values() ?? {} }, location.href);
+    const preset = model.preset();
+    const online = mode() === "online" ? { prompts: prompts.embedded() ?? "own" } : {};
+    const shared = { ...(preset ? { model: preset } : {}), ...online, settings: spec().settings };
+    const url = linkTo(shared, location.href);
     said.textContent = await copy(url, "Copied. The link holds the settings, not your data.");
   });
+  for (const one of [fromLogs, fromPrompts]) one.addEventListener("change", choose);
+  root.addEventListener("toggle", () => void estimate());
   app.on("boot", booted);
   app.on("state", () => {
     start.disabled = missing() !== undefined || app.training !== "idle";
   });
+  choose();
   booted();
   return { root, fill: take };
 }
 
-function describeLogs(path: string, report: LogsReport): HTMLElement {
-  const reward = report.reward
-    ? `, rewards from ${report.reward.min} to ${report.reward.max}`
-    : ", without rewards";
-  const head = `${path}: ${counted(report.records, "record")}${report.records > 0 ? reward : ""}`;
-  if (report.rejected === 0) return h("p", { text: `${head}.` });
-  const reasons = report.reasons.map(({ field, reason, count: times, lines }) =>
-    h("li", {
-      text: `line ${lines.slice(0, 3).join(", ")}${times > 3 ? " …" : ""}: ${field ? `${field}: ` : ""}${reason}`,
-    }),
-  );
-  const text = `${head}; ${counted(report.rejected, "line")} not to be used. Mend the file, or turn on “skip invalid” under all settings.`;
-  return h("div", { class: "bad" }, h("p", { text }), h("ul", {}, ...reasons.slice(0, 8)));
+function radio(value: string, checked: boolean): HTMLInputElement {
+  return h("input", { type: "radio", name: "mode", value, checked });
 }
 
-function describeFault(fault: Fault): HTMLElement[] {
-  return [h("span", { class: "bad", text: `${fault.what}. ` }), h("span", { text: `${fault.help}.` })];
-}
-
-function describeEstimate(found: Estimate, seconds?: number): string {
+function describeEstimate(found: Estimate, mode: "logs" | "online", seconds?: number): string {
   const time = seconds === undefined ? "" : `, roughly ${duration(seconds)} here`;
-  return `${count(found.params)} parameters, ${bytes(found.total_bytes)} of GPU memory, ${count(found.steps)} steps over ${count(found.tokens)} tokens${time}.`;
+  const tokens = `${mode === "online" ? "at most " : ""}${count(found.tokens)} tokens`;
+  return `${count(found.params)} parameters, ${bytes(found.total_bytes)} of GPU memory, ${count(found.steps)} steps over ${tokens}${time}.`;
 }

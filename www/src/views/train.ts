@@ -24,7 +24,7 @@ export function trainView(app: App): View {
     h(
       "p",
       { class: "lead" },
-      "A small transformer learns to sort digits from logged answers, half of them wrong, and a reward for each: first it imitates them all, then TBRM teaches it which were right. ",
+      "A small transformer learns to sort digits from logged answers, half of them wrong, and a reward for each: first it imitates them all, then TBRM teaches it which were right, and at last it learns from answers of its own. ",
       "Everything runs on this machine’s GPU, and nothing leaves it.",
     ),
     demo,

@@ -16,7 +16,9 @@ import type {
   RunEvent,
   Scale,
   Setting,
+  TaskInfo,
 } from "../protocol";
+import type { Judge } from "./judge";
 import { type Exports, installSecond } from "./second";
 import { installTemplates } from "./template";
 
@@ -34,6 +36,8 @@ export interface RunSpec {
   model: ModelSource;
   data?: DataFile[];
   eval?: DataFile[];
+  prompts?: DataFile;
+  eval_prompts?: DataFile;
   settings: Record<string, unknown>;
 }
 
@@ -82,9 +86,11 @@ export interface Engine {
   estimate(gpu: Gpu, spec: RunSpec): Promise<Estimate>;
   check_logs(name: string, bytes: Uint8Array): LogsReport;
   embedded(name: string): string | undefined;
+  tasks(): string[];
+  task(name: string): TaskInfo;
   Session: {
-    start(gpu: Gpu, store: Store, spec: RunSpec): Promise<Session>;
-    resume(gpu: Gpu, store: Store): Promise<Session>;
+    start(gpu: Gpu, store: Store, spec: RunSpec, judge: Judge): Promise<Session>;
+    resume(gpu: Gpu, store: Store, judge: Judge): Promise<Session>;
   };
   Chat: { open(gpu: Gpu, model: ModelSource): Promise<Chat> };
   compare(

@@ -19,14 +19,19 @@ export function isModelFile(name: string): boolean {
 }
 
 export async function specOf(input: SpecInput, runs: Runs): Promise<RunSpec> {
-  const [model, data, held] = await Promise.all([
+  const one = async (file: NamedFile | undefined) => (file ? (await filesOf([file]))[0] : undefined);
+  const [model, data, held, prompts, evalPrompts] = await Promise.all([
     sourceOf(input.model, runs),
     filesOf(input.data),
     filesOf(input.eval),
+    one(input.prompts),
+    one(input.evalPrompts),
   ]);
   const spec: RunSpec = { model, settings: input.settings };
   if (data.length > 0) spec.data = data;
   if (held.length > 0) spec.eval = held;
+  if (prompts) spec.prompts = prompts;
+  if (evalPrompts) spec.eval_prompts = evalPrompts;
   return spec;
 }
 
@@ -61,13 +66,14 @@ async function modelFiles(given: NamedFile[]): Promise<Record<string, Uint8Array
 
 async function ofRun(store: RunFiles, which: "first" | "newest"): Promise<Record<string, Uint8Array>> {
   const files = await store.walk();
-  const folders = which === "first" ? ["inputs/model", "warm-start"] : ["model", ...checkpoints(files)];
+  const newest = ["online/model", ...checkpoints(files, "online/"), "model", ...checkpoints(files)];
+  const folders = which === "first" ? ["inputs/model", "warm-start"] : newest;
   const whole = (folder: string) =>
     files.some(({ path }) => path.startsWith(`${folder}/`) && path.endsWith(".safetensors"));
   const folder =
     folders.find(whole) ?? (which === "newest" ? ["inputs/model", "warm-start"].find(whole) : undefined);
   if (!folder) {
-    const newest: Fault = {
+    const unborn: Fault = {
       kind: "model",
       what: "this run has no model yet",
       help: "train it until its first checkpoint, or choose another run",
@@ -77,7 +83,7 @@ async function ofRun(store: RunFiles, which: "first" | "newest"): Promise<Record
       what: "the model that this run began with is not here",
       help: "a run that was loaded has it once it was given what it was made from, under Keep",
     };
-    throw which === "first" ? first : newest;
+    throw which === "first" ? first : unborn;
   }
   const found: NamedFile[] = [];
   for (const { path } of files.filter((file) => file.path.startsWith(`${folder}/`))) {
@@ -87,9 +93,12 @@ async function ofRun(store: RunFiles, which: "first" | "newest"): Promise<Record
   return modelFiles(found);
 }
 
-/** The folders of whole checkpoints, newest first. */
-export function checkpoints(files: { path: string }[]): string[] {
-  const states = files.filter(({ path }) => /^checkpoints\/step_\d+\/state\.json$/.test(path));
+/** The folders of whole checkpoints, newest first; of the demo's last stage those `below` its folder. */
+export function checkpoints(files: { path: string }[], below = ""): string[] {
+  const states = files.filter(
+    ({ path }) =>
+      path.startsWith(below) && /^checkpoints\/step_\d+\/state\.json$/.test(path.slice(below.length)),
+  );
   return states
     .map(({ path }) => path.slice(0, path.lastIndexOf("/")))
     .sort((a, b) => Number(b.split("_")[1]) - Number(a.split("_")[1]));

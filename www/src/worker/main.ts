@@ -10,8 +10,8 @@ import { giveInputs, loadRun } from "./load";
 import { Runs } from "./runs";
 import { Training } from "./session";
 
-const say = (message: FromWorker) => self.postMessage(message);
-const push = (message: Push) => say(message);
+const say = (message: FromWorker, transfer: Transferable[] = []) => self.postMessage(message, { transfer });
+const push = (message: Push, transfer?: Transferable[]) => say(message, transfer);
 const onfault = (error: unknown) => push({ type: "fault", fault: faultOf(error) });
 
 /** Makes something once, when it is first wanted; a failure is not kept. */
@@ -53,7 +53,7 @@ function closeChat(): null {
 const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["reply"]> } = {
   async boot() {
     const [api, device] = [await engine(), await gpu()];
-    return { device: device.info(), presets: api.presets(), settings: api.settings() };
+    return { device: device.info(), presets: api.presets(), settings: api.settings(), tasks: api.tasks() };
   },
   async bench({ preset, steps, objective }) {
     const onstep = (done: number, total: number) => push({ type: "progress", what: "bench", done, total });
@@ -70,6 +70,9 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
   async embedded({ name }) {
     const records = (await engine()).embedded(name);
     return records === undefined ? null : new Blob([records]);
+  },
+  async task({ name }) {
+    return (await engine()).task(name);
   },
   async estimate({ spec }) {
     return (await engine()).estimate(await gpu(), await specOf(spec, await runs()));

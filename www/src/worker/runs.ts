@@ -128,12 +128,13 @@ export class Runs {
 
   async history(run: string): Promise<History> {
     const store = await this.files(run);
+    const at = await standsIn(store);
     const [metrics, config, stages] = await Promise.all([
-      text(store, "metrics.jsonl"),
+      text(store, `${at}metrics.jsonl`),
       json(store, "config.json"),
       json(store, "stages.json"),
     ]);
-    const sampled = (await store.list("completions")).map(stepOf).filter((step) => step !== undefined);
+    const sampled = (await store.list(`${at}completions`)).map(stepOf).filter((step) => step !== undefined);
     return {
       columns: columnsOf(linesOf(metrics ?? "")),
       sampled: sampled.sort((a, b) => a - b),
@@ -143,8 +144,9 @@ export class Runs {
   }
 
   async samples(run: string, step: number): Promise<Sample[]> {
-    const path = `completions/step_${String(step).padStart(6, "0")}.jsonl`;
-    return linesOf((await text(await this.files(run), path)) ?? "") as unknown as Sample[];
+    const store = await this.files(run);
+    const path = `${await standsIn(store)}completions/step_${String(step).padStart(6, "0")}.jsonl`;
+    return linesOf((await text(store, path)) ?? "") as unknown as Sample[];
   }
 
   /** Makes this tab the only one that writes `run`, until what it returns is called. */
@@ -210,23 +212,33 @@ async function locked(): Promise<Set<string | undefined>> {
 
 type Facts = Omit<RunInfo, "id" | "name" | "created" | "busy" | "served">;
 
+/** The folder of what a run is at: of the demo's last stage, a run of its own, until it is over; else the run's. */
+async function standsIn(run: RunFiles): Promise<"" | "online/"> {
+  const begun = (await run.list("online")).includes("metrics.jsonl");
+  return begun && !(await run.list("online/model")).includes("model.safetensors") ? "online/" : "";
+}
+
 async function infoOf(run: RunFiles): Promise<Facts> {
+  const at = await standsIn(run);
   const [config, stages, files, last] = await Promise.all([
     json(run, "config.json") as Promise<Config | undefined>,
     json(run, "stages.json"),
     run.walk(),
-    lastLine(run, "metrics.jsonl"),
+    lastLine(run, `${at}metrics.jsonl`),
   ]);
   const has = (path: string) => files.some((file) => file.path === path);
-  const saved = files.map((file) => /^checkpoints\/(step_\d+)\/state\.json$/.exec(file.path)?.[1]);
-  const finished = has("model/model.safetensors");
+  const below = files.filter(({ path }) => path.startsWith(at)).map(({ path }) => path.slice(at.length));
+  const saved = below.map((path) => /^checkpoints\/(step_\d+)\/state\.json$/.exec(path)?.[1]);
+  // A demo of an earlier version has no third stage.
+  const made = config?.demo?.online ? "online/model/model.safetensors" : "model/model.safetensors";
+  const finished = has(made);
   const inputs = files.some((file) => file.path.startsWith("inputs/")) || config?.demo !== undefined;
   return {
     step: last.step ?? 0,
-    steps: config?.steps ?? config?.demo?.tbrm?.steps ?? 0,
+    steps: config?.steps ?? (at ? config?.demo?.online?.steps : config?.demo?.tbrm?.steps) ?? 0,
     saved: Math.max(0, ...saved.map((name) => stepOf(name ?? "") ?? 0)),
     loss: last.loss ?? null,
-    accuracy: last["eval/accuracy"] ?? stagesOf(stages).at(-1)?.mean ?? null,
+    accuracy: (finished ? undefined : last["eval/accuracy"]) ?? stagesOf(stages).at(-1)?.mean ?? null,
     finished,
     resumable: !finished && inputs,
     bytes: files.reduce((sum, file) => sum + file.bytes, 0),
@@ -235,7 +247,7 @@ async function infoOf(run: RunFiles): Promise<Facts> {
 
 interface Config {
   steps?: number;
-  demo?: { tbrm?: { steps?: number } };
+  demo?: { tbrm?: { steps?: number }; online?: { steps?: number } };
 }
 
 /** The number in `step_NNNNNN` or `step_NNNNNN.jsonl`. */

@@ -4,6 +4,7 @@ import { faultOf } from "../errors";
 import type { Fault, Push, RunEvent, SpecInput, TrainState } from "../protocol";
 import type { Engine, Gpu, Session } from "./engine";
 import { specOf } from "./input";
+import { Judge } from "./judge";
 import type { OpfsStore } from "./opfs";
 import type { Runs } from "./runs";
 import { fetchSecond } from "./second";
@@ -19,25 +20,30 @@ export class Training {
   private wake = () => {};
   private told = 0;
   private untold: RunEvent[] = [];
+  /** Asks rewards that a person wrote. */
+  private readonly judge: Judge;
 
   constructor(
     private readonly engine: Engine,
     private readonly gpu: Gpu,
     private readonly runs: Runs,
-    private readonly push: (push: Push) => void,
-  ) {}
+    private readonly push: (push: Push, transfer?: Transferable[]) => void,
+  ) {
+    this.judge = new Judge(push);
+  }
 
   async start(name: string, input: SpecInput): Promise<string> {
     // Its last stage is online. Where it cannot be had, that stage says so.
     if (input.model.kind === "demo") void fetchSecond().catch(() => {});
     return this.begin({ name, discard: true }, async (store) => {
       const spec = await specOf(input, this.runs);
-      return this.engine.Session.start(this.gpu, store, spec);
+      return this.engine.Session.start(this.gpu, store, spec, this.judge);
     });
   }
 
   async resume(run: string): Promise<string> {
-    return this.begin({ run, discard: false }, (store) => this.engine.Session.resume(this.gpu, store));
+    const open = (store: OpfsStore) => this.engine.Session.resume(this.gpu, store, this.judge);
+    return this.begin({ run, discard: false }, open);
   }
 
   pause(): void {
@@ -111,6 +117,7 @@ export class Training {
     } catch {
       // A session that crashed cannot be freed; the page ends this worker then.
     }
+    this.judge.close();
     store.end();
     release();
     this.tell();

@@ -297,6 +297,14 @@ export function fakeEngine(options: FakeOptions): Engine {
       return { params: 106_624, weight_bytes: 426_496, total_bytes: 25_400_000, steps, tokens: steps * 384 };
     },
     embedded: () => undefined,
+    tasks: () => ["sort-1", "sort-3"],
+    task: () => ({
+      description: "Sort the digits",
+      prompts: '{"prompt": "31=", "answer": "13"}\n',
+      held_out: '{"prompt": "21=", "answer": "12"}\n',
+      demonstrations: '{"prompt": "31=", "completion": "13", "reward": 1}\n',
+      max_new_tokens: 4,
+    }),
     check_logs(_name, bytes) {
       const lines = new TextDecoder()
         .decode(bytes)
