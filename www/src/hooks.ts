@@ -4,7 +4,8 @@
 import type { App } from "./app";
 import { h } from "./element";
 import { faultOf } from "./errors";
-import type { ModelInput, NamedFile } from "./protocol";
+import type { ModelInput, NamedFile, SpecInput } from "./protocol";
+import { asked } from "./records";
 import { decode } from "./share";
 
 const MODEL_FILES = [
@@ -71,13 +72,14 @@ async function train(app: App, parent: Element, encoded: string): Promise<void> 
         help: "give base64 of a JSON object: the settings of a config.json, with `model` and `data`",
       };
     }
-    const { model, data, eval_data, ...others } = settings;
-    const [given, logs, held] = await Promise.all([
+    const { model, data, eval_data, prompts, eval_prompts, ...others } = settings;
+    const [given, logs, held, asked] = await Promise.all([
       modelOf(app, model),
       filesOf(app, data),
       filesOf(app, eval_data),
+      promptsOf(app, prompts, eval_prompts),
     ]);
-    await app.train("From the address", { model: given, data: logs, eval: held, settings: others });
+    await app.train("From the address", { model: given, data: logs, eval: held, ...asked, settings: others });
   } catch (error) {
     app.fault(error);
   }
@@ -106,6 +108,22 @@ async function filesOf(app: App, data: unknown): Promise<NamedFile[]> {
   );
 }
 
+/** The name of an embedded task, or addresses of files; none where the run is from logs. */
+async function promptsOf(
+  app: App,
+  prompts: unknown,
+  held: unknown,
+): Promise<Pick<SpecInput, "prompts" | "evalPrompts">> {
+  if (typeof prompts !== "string") return {};
+  await app.booted;
+  if (app.boot?.tasks.includes(prompts)) {
+    return asked(prompts, await app.client.request("task", { name: prompts }));
+  }
+  const file = async (url: string) => (await fetched(url, url)) ?? missing(url);
+  const evalPrompts = typeof held === "string" ? { evalPrompts: await file(held) } : {};
+  return { prompts: await file(prompts), ...evalPrompts };
+}
+
 async function fetched(url: string, path: string): Promise<NamedFile | undefined> {
   const response = await fetch(url);
   // Some hosts answer with the page where there is no such file.
@@ -117,6 +135,6 @@ function missing(url: string): never {
   throw {
     kind: "data",
     what: `${url} could not be fetched`,
-    help: "give `sort`, `sort-held-out`, or an address relative to this page",
+    help: "give `sort`, `sort-held-out`, for prompts a task such as `sort-3`, or an address relative to this page",
   };
 }

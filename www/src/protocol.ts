@@ -229,6 +229,15 @@ export interface History {
   accuracy: { stage: string; mean: number; stderr: number }[];
 }
 
+/** What a run was made from. */
+export interface GivenFiles {
+  model: NamedFile[];
+  data: NamedFile[];
+  eval: NamedFile[];
+  /** Of an online run, the held-out ones too. */
+  prompts: NamedFile[];
+}
+
 export interface StoredFile {
   path: string;
   bytes: number;
@@ -295,7 +304,7 @@ export interface Calls {
   archive: { args: { run: string; folder: string }; reply: Blob };
   load: { args: { name: string; files: NamedFile[] }; reply: { run: string } };
   /** Gives a run that was made elsewhere what it was made from, so that it can go on here. */
-  give: { args: { run: string; model: NamedFile[]; data: NamedFile[]; eval: NamedFile[] }; reply: null };
+  give: { args: { run: string } & GivenFiles; reply: null };
   /** Shows the run whose files lie at `url`, beside those that are kept: what `tbrm serve --run` serves. */
   serve: { args: { url: string }; reply: null };
   storage: { args: Record<string, never>; reply: StorageInfo };

@@ -4,10 +4,10 @@ import type { App } from "../app";
 import { dropZone } from "../drop";
 import { h } from "../element";
 import { counted } from "../format";
-import type { NamedFile, RunInfo } from "../protocol";
+import type { GivenFiles, RunInfo } from "../protocol";
 
 export function inputsForm(app: App, run: RunInfo): HTMLElement {
-  const given: Record<"model" | "data" | "eval", NamedFile[]> = { model: [], data: [], eval: [] };
+  const given: GivenFiles = { model: [], data: [], eval: [], prompts: [] };
   const said = h("p", { class: "help", role: "status" });
   const zone = (text: string, key: keyof typeof given, folder: boolean) =>
     dropZone(text, { folder, multiple: true }, (files) => {
@@ -33,6 +33,7 @@ export function inputsForm(app: App, run: RunInfo): HTMLElement {
     zone("The model’s folder (--model)", "model", true),
     zone("The logs (--data)", "data", false),
     zone("The held-out logs, where there were any (--eval-data)", "eval", false),
+    zone("Of an online run the prompts (--prompts, --eval-prompts)", "prompts", false),
     said,
     h("button", { type: "button", text: "Use these files", onclick: () => void give() }),
   );

@@ -3,7 +3,8 @@
 import type { App } from "../app";
 import { field, fill, h, select } from "../element";
 import { sentence } from "../fault";
-import type { NamedFile, SpecInput, TaskInfo } from "../protocol";
+import type { SpecInput, TaskInfo } from "../protocol";
+import { asked } from "../records";
 import { RecordFiles } from "./logs";
 
 const OWN = "own";
@@ -72,14 +73,7 @@ export class Prompts {
   spec(): Pick<SpecInput, "data"> & Partial<SpecInput> {
     const name = this.embedded();
     const data = this.logs.files;
-    if (name !== undefined && this.task) {
-      const file = (path: string, text: string): NamedFile => ({ path, file: new Blob([text]) });
-      return {
-        data,
-        prompts: file(`${name}.jsonl`, this.task.prompts),
-        evalPrompts: file(`${name}-held-out.jsonl`, this.task.held_out),
-      };
-    }
+    if (name !== undefined && this.task) return { data, ...asked(name, this.task) };
     const [prompts, held] = [this.prompts.files[0], this.held.files[0]];
     return { data, ...(prompts ? { prompts } : {}), ...(held ? { evalPrompts: held } : {}) };
   }

@@ -1,6 +1,6 @@
 // Runs that were made elsewhere.
 
-import type { Fault, NamedFile } from "../protocol";
+import type { Fault, GivenFiles, NamedFile } from "../protocol";
 import { unarchive, within } from "./archive";
 import { isModelFile, lastName } from "./input";
 import type { Runs } from "./runs";
@@ -29,17 +29,16 @@ export async function loadRun(runs: Runs, name: string, given: NamedFile[]): Pro
 }
 
 /** Puts what a run was made from where a resume looks for it: data under its number in the run's config.json. */
-export async function giveInputs(
-  runs: Runs,
-  run: string,
-  given: { model: NamedFile[]; data: NamedFile[]; eval: NamedFile[] },
-): Promise<void> {
+export async function giveInputs(runs: Runs, run: string, given: GivenFiles): Promise<void> {
   const { config } = await runs.history(run);
   const model = given.model.filter(({ path }) => isModelFile(lastName(path)));
   const files = [
     ...model.map(({ path, file }) => ({ path: `inputs/model/${lastName(path)}`, file })),
     ...inOrder(given.data, config.data).map((file, i) => ({ path: `inputs/data/${i}`, file })),
     ...inOrder(given.eval, config.eval_data).map((file, i) => ({ path: `inputs/eval/${i}`, file })),
+    ...["prompts", "eval_prompts"].flatMap((key) =>
+      inOrder(given.prompts, config[key]).map((file) => ({ path: `inputs/${key}`, file })),
+    ),
   ];
   const release = await runs.lock(run);
   try {
@@ -52,7 +51,9 @@ export async function giveInputs(
 
 /** The files under the names that the run knows them by, which may have folders before them. */
 export function inOrder(files: NamedFile[], names: unknown): Blob[] {
-  const wanted = (Array.isArray(names) ? names : [names]).filter((name) => typeof name === "string");
+  const wanted = (Array.isArray(names) ? names : [names]).filter(
+    (name) => typeof name === "string" && name !== "",
+  );
   return wanted.map((name) => {
     const found = files.find(({ path }) => lastName(path) === lastName(name.replaceAll("\\", "/")));
     if (found) return found.file;

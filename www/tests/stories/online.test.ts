@@ -89,6 +89,37 @@ story("a model answers prompts, a reward judges, and it learns", async ({ site, 
   await tab.picture("setup-online-narrow");
 });
 
+story(
+  "every objective trains on the model's own answers, and dpo says why it cannot",
+  async ({ site, open }) => {
+    const tab = await ready(open, site.url);
+    const objectives = await tab.page.evaluate(
+      () => window.tbrm?.app.boot?.settings.find(({ name }) => name === "objective")?.choices ?? [],
+    );
+    expect(objectives).toHaveLength(11);
+    for (const objective of objectives) {
+      const settings = {
+        objective,
+        rollouts: 2,
+        prompts_per_batch: 4,
+        value_samples: 2,
+        steps: 2,
+        eval_every: 0,
+      };
+      await begin(tab, [`regex:${LETTER}`, "length:1-4"], settings);
+      if (objective === "dpo") {
+        expect(await told(tab, "config")).toContain("Dpo is trained on pairs, and rollouts are none");
+        await tab.page.click("#fault button");
+        await expect.poll(() => tab.page.evaluate(() => document.body.dataset.state)).toBe("ready");
+        continue;
+      }
+      await tab.state("done");
+      const { loss, grad_norm } = await numbers(tab);
+      expect([objective, loss?.length, grad_norm?.every(Number.isFinite)]).toEqual([objective, 2, true]);
+    }
+  },
+);
+
 story("a function of one's own judges, and a reload in between changes no bits", async ({ site, open }) => {
   const whole = await ready(open, site.url);
   await begin(whole, [BY_SCRIPT]);
@@ -235,3 +266,58 @@ story(
     });
   },
 );
+
+story(
+  "without a network a function of one's own still judges, as the address asks",
+  async ({ site, open }) => {
+    const browser = await open();
+    const tab = await browser.tab(site.url);
+    await tab.state("ready");
+    await tab.page.evaluate(() => navigator.serviceWorker.ready);
+    await site.close();
+    browser.expect(/ERR_CONNECTION_REFUSED|ERR_FAILED/);
+    const run = {
+      model: "nano",
+      prompts: "sort-1",
+      rewards: [BY_SCRIPT],
+      steps: 2,
+      prompts_per_batch: 8,
+      max_new_tokens: 5,
+    };
+    const encoded = encodeURIComponent(Buffer.from(JSON.stringify(run)).toString("base64"));
+    const offline = await browser.tab(`${site.url}?run=${encoded}`);
+    await offline.state("done");
+    const { step, reward } = await numbers(offline);
+    expect([step, reward?.every(Number.isFinite)]).toEqual([[1, 2], true]);
+  },
+);
+
+story("the demo is left in its last stage, online, and goes on there", async ({ site, open }) => {
+  const tab = await (await open()).tab(site.url);
+  await tab.state("ready");
+  await tab.page.evaluate(async () => {
+    const model = { kind: "demo" as const };
+    await window.tbrm?.app.train("Demo", { model, data: [], eval: [], settings: { short: true } });
+  });
+  await tab.page.waitForFunction(() => {
+    const stage = window.tbrm?.app.live?.stage;
+    return stage?.name === "online" && (stage.columns.steps.at(-1) ?? 0) >= 2;
+  });
+  await tab.page.click("#stop");
+  await tab.state("ready");
+  await tab.page.reload();
+  await tab.state("ready");
+  await tab.page.locator(".notice", { hasText: "“Demo” is unfinished" }).getByText("Resume").click();
+  await tab.state("done");
+  const stages = await tab.page.evaluate(() =>
+    window.tbrm?.app.live?.stages.map(({ name, columns, accuracy }) => [
+      name,
+      columns.steps,
+      accuracy.length,
+    ]),
+  );
+  expect(stages?.at(-1)).toEqual(["online", [1, 2, 3, 4], 1]);
+  expect(stages?.map(([name]) => name)).toEqual(["warm-start", "tbrm", "online"]);
+  await tab.page.click('nav a[href="#runs"]');
+  await expect.poll(() => tab.page.locator("li[data-run] .badge").textContent()).toBe("finished");
+});

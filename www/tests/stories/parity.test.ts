@@ -108,7 +108,13 @@ story(
         const { app, request } = window.tbrm ?? {};
         if (!app || !request) throw Error("the page has no hooks");
         const { run } = await request("load", { name: "native", files: await all(paths) });
-        await request("give", { run, model: await all(model), data: [await named("sums.jsonl")], eval: [] });
+        await request("give", {
+          run,
+          model: await all(model),
+          data: [await named("sums.jsonl")],
+          eval: [],
+          prompts: [],
+        });
         await app.loadRuns();
         const kept = app.runs.find(({ id }) => id === run);
         if (!kept?.resumable) throw Error("the run cannot be resumed");

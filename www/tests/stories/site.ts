@@ -28,6 +28,13 @@ export interface Site {
 
 const BASE = "/below/a/folder/";
 
+/** What `tbrm serve` answers besides. */
+const AS_SERVE = {
+  "Content-Security-Policy": "frame-ancestors 'self'",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "X-Content-Type-Options": "nosniff",
+};
+
 export async function openSite(dist = "dist"): Promise<Site> {
   const site = {
     reports: [] as string[],
@@ -55,7 +62,7 @@ export async function openSite(dist = "dist"): Promise<Site> {
       return;
     }
     const type = TYPES[extname(name ?? "")] ?? "application/octet-stream";
-    response.writeHead(200, { "Content-Type": type }).end(body);
+    response.writeHead(200, { "Content-Type": type, ...AS_SERVE }).end(body);
   }
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   const { port } = server.address() as AddressInfo;
