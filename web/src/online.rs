@@ -46,7 +46,7 @@ impl JavaScript {
             shown(&prompt),
             shown(asked.completion)
         );
-        Error::new(ErrorKind::Data, what, "correct the function, or set such completions aside")
+        Error::new(ErrorKind::Data, what, "correct the function, or turn on `set_aside_failures`")
     }
 
     /// What the worker says of one completion.

@@ -61,7 +61,7 @@ export function insideView(app: App): View {
         h("h2", { text: "Residuals" }),
         h("p", {
           class: "help",
-          text: "Each dot is a completion, each ring the same one before. TBRM moves V1 + rho towards R/β, the dashed diagonal; the distance to it is the residual.",
+          text: "Each dot is a completion, each ring one of the earlier step. TBRM moves V1 + rho towards R/β, the dashed diagonal; the distance to it is the residual.",
         }),
         plot,
         said,

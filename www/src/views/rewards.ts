@@ -46,7 +46,7 @@ const KINDS: Record<string, Kind> = {
   },
   javascript: {
     label: "JavaScript: a function of yours",
-    help: "Runs in a frame of its own that can reach neither the network nor this page, for at most 3 s an answer.",
+    help: "Runs in a frame of its own that can reach neither the network nor this page, for at most 3 s an answer. It needs this page only to begin, so a hidden tab goes on.",
     argument: {
       label: "function (record, completion) => number",
       placeholder: "(record, completion) => 1",
