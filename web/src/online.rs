@@ -1,13 +1,11 @@
 //! Online runs: the model answers prompts, and rewards judge, one of which may be a function of the page's user.
 
 use js_sys::{Array, Object, Reflect};
-use serde::Serialize;
 use serde_json::json;
 use tbrm_core::data::Record;
 use tbrm_core::online::Rewards;
 use tbrm_core::reward::{self, AnyReward, Asked, BatchReward, Scores};
-use tbrm_core::run::{OnlineInputs, OnlineOptions, OnlinePlan, Run, Setting};
-use tbrm_core::task::{LEVELS, NAMES, TaskFiles};
+use tbrm_core::run::{OnlineInputs, OnlineOptions, OnlinePlan, Run};
 use tbrm_core::{Error, ErrorKind};
 use wasm_bindgen::prelude::*;
 
@@ -160,32 +158,6 @@ pub(crate) fn plan(gpu: &Gpu, spec: Spec) -> Result<OnlinePlan> {
     let eval = spec.eval_prompts.as_ref();
     let inputs = OnlineInputs::read(model, prompts, eval, &spec.data, &options, &online, rewards)?;
     Ok(OnlinePlan::new(gpu.inner(), inputs, options, &online, None)?)
-}
-
-/// The settings that only online runs have.
-pub(crate) const SETTINGS: &[Setting] = &tbrm_core::run::ONLINE_SETTINGS;
-
-/// Names of embedded tasks, with their levels: `sort-1`.
-#[wasm_bindgen]
-pub fn tasks() -> Vec<String> {
-    NAMES.iter().flat_map(|name| LEVELS.map(move |level| format!("{name}-{level}"))).collect()
-}
-
-#[derive(Serialize)]
-pub(crate) struct TaskInfo {
-    pub(crate) description: String,
-    pub(crate) prompts: String,
-    pub(crate) held_out: String,
-    pub(crate) demonstrations: String,
-    pub(crate) max_new_tokens: usize,
-}
-
-/// An embedded task as files of records.
-#[wasm_bindgen(unchecked_return_type = "TaskInfo")]
-pub fn task(name: &str) -> Result<JsValue> {
-    let TaskFiles { description, prompts, held_out, demonstrations, max_new_tokens } =
-        TaskFiles::new(name, 0)?;
-    Ok(to_js(&TaskInfo { description, prompts, held_out, demonstrations, max_new_tokens }))
 }
 
 fn shown(text: &str) -> String {

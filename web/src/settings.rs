@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tbrm_core::data::logs;
 use tbrm_core::demo::embedded_logs;
-use tbrm_core::run::{Inputs, Kind, Options, Plan, SETTINGS};
+use tbrm_core::run::{Inputs, Kind, ONLINE_SETTINGS, Options, Plan, SETTINGS};
 use wasm_bindgen::prelude::*;
 
 use crate::fault::Result;
@@ -30,7 +30,7 @@ struct Setting {
 #[wasm_bindgen(unchecked_return_type = "Setting[]")]
 pub fn settings() -> JsValue {
     let all = SETTINGS.iter().map(|setting| described(setting, false));
-    let online = online::SETTINGS.iter().map(|setting| described(setting, true));
+    let online = ONLINE_SETTINGS.iter().map(|setting| described(setting, true));
     to_js(&all.chain(online).collect::<Vec<Setting>>())
 }
 

@@ -18,7 +18,7 @@ mod tests {
     use crate::bench::preset_infos;
     use crate::chat::ChatInfo;
     use crate::gpu::DeviceInfo;
-    use crate::online::TaskInfo;
+    use crate::tasks::TaskInfo;
 
     // The macro takes the constant above away.
     const TYPES: &str = include_str!("types.d.ts");

@@ -18,8 +18,7 @@ use crate::objective::Together;
 use crate::online::{OnlineConfig, Question, Rewards, capacity, estimate, questions};
 use crate::train::{Estimate, TrainConfig};
 
-pub(super) use options::default;
-pub use options::{ONLINE_SETTINGS, OnlineOptions};
+pub use options::OnlineOptions;
 
 /// The share of logged records in a step where there are any.
 const DATA_SHARE: f64 = 0.5;

@@ -261,7 +261,7 @@ impl Setting {
             ..Options::default()
         };
         match &json!(fixed)[self.name] {
-            Value::Null => super::online::default(self.name),
+            Value::Null => super::online_settings::default(self.name),
             value => value.clone(),
         }
     }

@@ -8,6 +8,7 @@ import { FeedbackLog } from "./feedback";
 import { sourceOf, specOf } from "./input";
 import { giveInputs, loadRun } from "./load";
 import { Runs } from "./runs";
+import { fetchSecond } from "./second";
 import { Training } from "./session";
 
 const say = (message: FromWorker, transfer: Transferable[] = []) => self.postMessage(message, { transfer });
@@ -75,6 +76,7 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
     return (await engine()).task(name);
   },
   async estimate({ spec }) {
+    if (spec.prompts) await fetchSecond();
     return (await engine()).estimate(await gpu(), await specOf(spec, await runs()));
   },
   async start({ name, spec }) {

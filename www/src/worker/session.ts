@@ -36,13 +36,18 @@ export class Training {
     // Its last stage is online. Where it cannot be had, that stage says so.
     if (input.model.kind === "demo") void fetchSecond().catch(() => {});
     return this.begin({ name, discard: true }, async (store) => {
+      if (input.prompts) await fetchSecond();
       const spec = await specOf(input, this.runs);
       return this.engine.Session.start(this.gpu, store, spec, this.judge);
     });
   }
 
   async resume(run: string): Promise<string> {
-    const open = (store: OpfsStore) => this.engine.Session.resume(this.gpu, store, this.judge);
+    const open = async (store: OpfsStore) => {
+      const { config } = await this.runs.history(run);
+      if (typeof config.prompts === "string" || config.demo) await fetchSecond();
+      return this.engine.Session.resume(this.gpu, store, this.judge);
+    };
     return this.begin({ run, discard: false }, open);
   }
 

@@ -1,16 +1,17 @@
 //! What a user asks of an online run besides the trainer's settings: all of it optional, under the names of config.json.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::error::Result;
-use crate::online::{OnlineConfig, TrainOn};
-use crate::run::options::{Kind, Options, SETTINGS, Setting, object, read, setting};
+use crate::online::TrainOn;
+use crate::run::online_settings::ONLINE_SETTINGS;
+use crate::run::options::{Options, SETTINGS, Setting, object, read};
 
 /// What a user asks for besides [`Options`]; `None` for what fits the prompts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)] // [`OnlineConfig`] says what each of them is.
+#[allow(missing_docs)] // [`OnlineConfig`](crate::online::OnlineConfig) says what each of them is.
 pub struct OnlineOptions {
     pub rewards: Vec<String>,
     pub reward_weights: Vec<f64>,
@@ -29,62 +30,6 @@ pub struct OnlineOptions {
     pub value_samples: Option<usize>,
     pub eval_samples: Option<usize>,
 }
-
-/// All settings of [`OnlineOptions`].
-pub const ONLINE_SETTINGS: [Setting; 16] = [
-    setting(
-        "rewards",
-        Kind::Texts,
-        "How completions are judged: the kinds of `--reward`; several are added up.",
-    ),
-    setting("reward_weights", Kind::Numbers, "The weight of each reward; by default 1."),
-    setting(
-        "set_aside_failures",
-        Kind::Flag,
-        "Leave out completions whose reward fails or is not finite, instead of stopping.",
-    ),
-    setting(
-        "rollouts",
-        Kind::Count,
-        "Completions of each prompt: objectives that compare them need 2 or more.",
-    ),
-    setting("prompts_per_batch", Kind::Count, "Prompts of one batch of rollouts; by default 32, or all."),
-    setting(
-        "steps_per_batch",
-        Kind::Count,
-        "Optimizer steps on each batch of rollouts; by default so many that each rollout is trained on once, and once more for each batch of the replay.",
-    ),
-    setting("replay", Kind::Count, "Steps draw from so many earlier batches of rollouts too: off-policy."),
-    setting("max_new_tokens", Kind::Count, "The longest completion, in tokens."),
-    setting(
-        "temperature",
-        Kind::Number,
-        "Divides the logits; by default 1 over the logit scale, the policy that is trained.",
-    ),
-    setting("top_k", Kind::Count, "Draw from so many of the likeliest tokens; 0 for all."),
-    setting(
-        "top_p",
-        Kind::Number,
-        "Draw from the likeliest tokens that together have this probability; 1 for all.",
-    ),
-    setting("stop", Kind::Texts, "Texts that end a completion."),
-    setting(
-        "train_on",
-        Kind::Choice(&["all", "top"]),
-        "Train on all completions, or on those with the highest reward of their batch: with sft, rejection-sampling fine-tuning.",
-    ),
-    setting(
-        "data_share",
-        Kind::Number,
-        "The share of each step that logged records have, where there are any; by default 0.5.",
-    ),
-    setting(
-        "value_samples",
-        Kind::Count,
-        "Of a2po: completions by the reference from which V* of each prompt is estimated.",
-    ),
-    setting("eval_samples", Kind::Count, "Completions of each held-out prompt."),
-];
 
 impl OnlineOptions {
     /// Reads a JSON object with settings of both kinds; null stands for the default.
@@ -115,36 +60,12 @@ impl OnlineOptions {
     }
 }
 
-/// The default of the setting with this name; null where the prompts decide.
-pub(in crate::run) fn default(name: &str) -> Value {
-    let OnlineConfig {
-        rollouts,
-        replay,
-        max_new_tokens,
-        top_k,
-        top_p,
-        value_samples,
-        eval_samples,
-        train_on,
-        ..
-    } = OnlineConfig::default();
-    let fixed = OnlineOptions {
-        rollouts: Some(rollouts),
-        replay: Some(replay),
-        max_new_tokens: Some(max_new_tokens),
-        top_k: Some(top_k),
-        top_p: Some(top_p),
-        value_samples: Some(value_samples),
-        eval_samples: Some(eval_samples),
-        train_on: Some(train_on),
-        ..OnlineOptions::default()
-    };
-    json!(fixed)[name].clone()
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::run::options::Kind;
 
     #[test]
     fn every_setting_is_listed_with_what_it_takes() {

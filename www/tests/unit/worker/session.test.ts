@@ -48,6 +48,7 @@ function trained(options: Partial<FakeOptions> = {}) {
     create: async () => "run",
     store: async () => store as unknown as OpfsStore,
     erase: async (run: string) => void erased.push(run),
+    history: async () => ({ config: {} }),
     changed() {},
     async lock() {
       locks.held += 1;
