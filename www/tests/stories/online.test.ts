@@ -1,6 +1,7 @@
 import { expect } from "vitest";
 import type {} from "../../src/hooks";
 import type { Browser, Tab } from "./chromium";
+import { DevTools } from "./devtools";
 import { numbers, pauseAt } from "./small";
 import { story } from "./story";
 import { told } from "./told";
@@ -82,6 +83,8 @@ story("a model answers prompts, a reward judges, and it learns", async ({ site, 
   expect(run["eval/reward"]?.some((value) => value > 0)).toBe(true);
   expect(await page.locator(".completions tbody tr").count()).toBeGreaterThan(3);
   await expect.poll(() => page.locator(".chart:not(.empty)", { hasText: "reward regex" }).count()).toBe(1);
+  // Only some visitors need it.
+  expect(await tab.fetched()).toContainEqual(expect.stringContaining("second"));
   await tab.picture("online");
   await page.setViewportSize({ width: 400, height: 800 });
   await tab.picture("online-narrow");
@@ -291,6 +294,27 @@ story(
     expect([step, reward?.every(Number.isFinite)]).toEqual([[1, 2], true]);
   },
 );
+
+story("in a tab that is hidden for long a function of one's own judges on", async ({ site }) => {
+  // As after five minutes in the background: the page's timers run once a minute.
+  const browser = await DevTools.open(["--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/1"]);
+  try {
+    const tab = await browser.tab(site.url);
+    await tab.until(`document.body?.dataset.state === "ready"`);
+    await browser.tab("about:blank");
+    await tab.until("document.hidden");
+    const settings = JSON.stringify({ ...SETTINGS, steps: 6, rewards: [BY_SCRIPT] });
+    await tab.evaluate(`(async () => {
+      const model = { kind: "preset", preset: "nano" };
+      const prompts = { path: "prompts.jsonl", file: new Blob([${JSON.stringify(prompts(32))}]) };
+      await window.tbrm.app.train("Hidden", { model, data: [], eval: [], prompts, settings: ${settings} });
+    })()`);
+    await tab.until(`window.tbrm.request("runs", {}).then((runs) => runs.some(({ finished }) => finished))`);
+    expect(await tab.evaluate("document.hidden")).toBe(true);
+  } finally {
+    await browser.close();
+  }
+});
 
 story("the demo is left in its last stage, online, and goes on there", async ({ site, open }) => {
   const tab = await (await open()).tab(site.url);

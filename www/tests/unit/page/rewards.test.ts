@@ -26,7 +26,7 @@ test("rewards become settings and come back", () => {
 test("an online run tells of its answers, and has curves that others have not", () => {
   const live = new Live("run", 10);
   const metrics = (more: Record<string, number>) => ({ step: 1, ...more }) as Metrics;
-  live.hear({ type: "step", metrics: metrics({ "completions/mean_length": 3 }) });
+  live.hear({ type: "step", metrics: metrics({ reward: 0.5, "completions/mean_length": 3 }) });
   const [, length] = ONLINE;
   if (!length) throw Error("there is such a curve");
   expect(live.online).toBe(false);
