@@ -3,6 +3,9 @@
 import type { App } from "./app";
 import type { BenchReport, Estimate } from "./protocol";
 
+/** What a time is estimated from. */
+type Work = Pick<Estimate, "params" | "tokens">;
+
 const KEY = "tbrm.speed";
 
 interface Speed {
@@ -21,16 +24,16 @@ export function remember(report: BenchReport, params: number): void {
  * A rough number of seconds: tokens cost in proportion to parameters. Undefined where it cannot be measured now; the first
  * time it costs a few steps of the smallest preset.
  */
-export async function secondsFor(app: App, estimate: Estimate): Promise<number | undefined> {
+export async function secondsFor(app: App, estimate: Work): Promise<number | undefined> {
   return seconds(estimate, known(app) ?? (await measured(app)));
 }
 
 /** The same, where it was measured before. */
-export function knownSeconds(app: App, estimate: Estimate): number | undefined {
+export function knownSeconds(app: App, estimate: Work): number | undefined {
   return seconds(estimate, known(app));
 }
 
-function seconds({ params, tokens }: Estimate, speed: Speed | undefined): number | undefined {
+function seconds({ params, tokens }: Work, speed: Speed | undefined): number | undefined {
   return speed && (tokens * Math.max(1, params / speed.params)) / speed.tokens_per_s;
 }
 

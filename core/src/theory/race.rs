@@ -22,8 +22,8 @@ use crate::train::Scored;
 use crate::train::estimate::largest;
 use crate::train::learner::{Example, Learner, StepData};
 
-use config::{set_size, takes_logs};
 pub use config::{RACERS, RaceConfig, Source};
+use config::{set_size, takes_logs};
 
 /// Trajectories that the end shows one by one.
 const SHOWN: usize = 6;
@@ -406,6 +406,7 @@ mod tests {
             actions: 2,
             horizon: 3,
             steps: 120,
+            learning_rate: 1e-2,
             look_every: 40,
             ..RaceConfig::default()
         };

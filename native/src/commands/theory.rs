@@ -82,7 +82,10 @@ fn race(settings: &str, common: &Common) -> Result<Outcome, Failure> {
             RaceEvent::Looked(look) => looks.push(look),
             RaceEvent::Out { objective, why } => eprintln!("{} is out: {why}", objective.name()),
             RaceEvent::Finished { standings, .. } if common.json => {
-                super::print(&format!("{}\n", json!({"race": config, "standings": standings, "looks": looks})))?;
+                super::print(&format!(
+                    "{}\n",
+                    json!({"race": config, "standings": standings, "looks": looks})
+                ))?;
             }
             RaceEvent::Finished { standings, .. } => standings.iter().for_each(|standing| {
                 let Standing { objective, first_kl, last_kl, v1, reward, .. } = standing;

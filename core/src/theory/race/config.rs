@@ -9,14 +9,8 @@ use crate::theory::tree::Tree;
 use crate::train::{Schedule, TrainConfig};
 
 /// Who may race: each regularises towards the reference, so that pi* is what it is measured by.
-pub const RACERS: [Objective; 6] = [
-    Objective::Tbrm,
-    Objective::Brm,
-    Objective::Tba,
-    Objective::Grpo,
-    Objective::Rloo,
-    Objective::Reinforce,
-];
+pub const RACERS: [Objective; 6] =
+    [Objective::Tbrm, Objective::Brm, Objective::Tba, Objective::Grpo, Objective::Rloo, Objective::Reinforce];
 
 /// Trajectories that a group compares.
 const GROUP: usize = 8;
@@ -66,7 +60,7 @@ pub struct RaceConfig {
 impl Default for RaceConfig {
     fn default() -> Self {
         RaceConfig {
-            objectives: vec![Objective::Tbrm, Objective::Brm, Objective::Grpo],
+            objectives: vec![Objective::Tbrm, Objective::Brm, Objective::Grpo, Objective::Rloo],
             source: Source::Logs,
             logs: 512,
             actions: 3,
@@ -75,7 +69,7 @@ impl Default for RaceConfig {
             seed: 0,
             steps: 300,
             batch: 32,
-            learning_rate: 1e-2,
+            learning_rate: 5e-3,
             look_every: 5,
         }
     }
@@ -107,8 +101,9 @@ impl RaceConfig {
                 "a tree of {} actions in each of {} steps cannot be enumerated here",
                 self.actions, self.horizon
             );
-            let help =
-                format!("choose at least 2 `actions` and 1 step of `horizon`, and {MOST_LEAVES} sequences at most");
+            let help = format!(
+                "choose at least 2 `actions` and 1 step of `horizon`, and {MOST_LEAVES} sequences at most"
+            );
             return bad(what, &help);
         }
         for (name, value) in [("beta", self.beta), ("learning_rate", self.learning_rate)] {
@@ -133,8 +128,7 @@ impl RaceConfig {
 
     /// The trainer's settings for one of the contenders. Where the KL term has a coefficient of its own it is beta.
     pub(super) fn train(&self, objective: Objective) -> TrainConfig {
-        let terms =
-            Terms { kl_coefficient: self.beta, ..Terms::published(objective, LossType::default()) };
+        let terms = Terms { kl_coefficient: self.beta, ..Terms::published(objective, LossType::default()) };
         TrainConfig {
             objective,
             beta: self.beta,
