@@ -2,23 +2,10 @@
 
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { outline, smooth } from "./curve";
+import { type Curve, outline, smooth } from "./curve";
 import { h } from "./element";
 import { short } from "./format";
 import { redraw } from "./frame";
-
-export interface Curve {
-  label: string;
-  steps: readonly number[];
-  values: readonly number[];
-  /** The ends of an interval around each value. */
-  low?: readonly number[];
-  high?: readonly number[];
-  /** Which of the theme's colours; that of its place otherwise. */
-  colour?: number;
-  /** A line to compare with. */
-  dashed?: boolean;
-}
 
 export interface ChartStyle {
   log: boolean;
@@ -184,7 +171,13 @@ export class Chart {
           space: 60,
           values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? String(tick) : "")),
         },
-        { ...axis, size: 52, space: 28, values },
+        {
+          ...axis,
+          grid: { ...axis.grid, filter: this.style.log ? powers : all },
+          size: 52,
+          space: 28,
+          values,
+        },
       ],
       series: [{ label: this.unit }, ...series],
       bands,
@@ -212,6 +205,15 @@ export class Chart {
 /** A single value has no spread to scale by: a share stands between nothing and all. */
 function range(_: uPlot, least: number, most: number): uPlot.Range.MinMax {
   return least === most && least >= 0 && most <= 1 ? [0, 1] : uPlot.rangeNum(least, most, 0.1, true);
+}
+
+const all = (_: uPlot, ticks: number[]) => ticks;
+
+/** Of a logarithmic axis the lines at powers of ten: those between lie so close that they hide the curves. */
+function powers(_: uPlot, ticks: number[]): (number | null)[] {
+  return ticks.map((tick) =>
+    Math.abs(Math.log10(tick) - Math.round(Math.log10(tick))) < 1e-6 ? tick : null,
+  );
 }
 
 /** The same colour, mostly transparent. */

@@ -1,6 +1,6 @@
 // The lab as its events tell it: what its charts and tables show.
 
-import type { Curve } from "./chart";
+import type { Curve } from "./curve";
 import type {
   Check,
   CompareEvent,
@@ -170,9 +170,13 @@ export class CompareState {
   }
 }
 
-/** Each objective's accuracy over tokens, in percent, with its interval over seeds where there is one. */
+/**
+ * Each objective's accuracy over tokens, in percent, with its interval over seeds where there is one: as much of it as an
+ * accuracy can be.
+ */
 export function accuracyCurves(comparison: Comparison): Curve[] {
-  const share = (value: number | null) => (value === null ? Number.NaN : 100 * value);
+  const share = (value: number | null) =>
+    value === null ? Number.NaN : Math.min(100, Math.max(0, 100 * value));
   return comparison.arms.flatMap(({ arm, curve }, colour) => {
     if (curve.length === 0) return [];
     const of = (key: keyof Interval) => curve.map(({ accuracy }) => share(accuracy[key]));

@@ -403,15 +403,14 @@ mod tests {
     fn tbrm_nears_the_optimum_from_logs_and_from_rollouts_beside_the_others() {
         let config = RaceConfig {
             objectives: vec![Objective::Tbrm, Objective::Grpo, Objective::Rloo],
-            actions: 2,
-            horizon: 3,
+            actions: 4,
+            horizon: 2,
             steps: 120,
-            learning_rate: 1e-2,
             look_every: 40,
             ..RaceConfig::default()
         };
         let logged = run(&config);
-        let RaceEvent::Began { trajectories: 8, log_z, racers, .. } = &logged[0] else {
+        let RaceEvent::Began { trajectories: 16, log_z, reward: best, racers } = &logged[0] else {
             panic!("{:?}", logged[0])
         };
         assert_eq!(
@@ -423,14 +422,14 @@ mod tests {
             let tbrm = looks(events, Objective::Tbrm);
             assert_eq!(tbrm.iter().map(|look| look.step).collect::<Vec<_>>(), [0, 40, 80, 120]);
             assert_eq!(tbrm[3].trajectories, 120 * 32);
-            assert!(tbrm[3].kl < 0.01 * tbrm[0].kl, "{tbrm:?}");
+            assert!(tbrm[3].kl < 0.02 * tbrm[0].kl, "{tbrm:?}");
             assert!((tbrm[3].v1 - log_z).abs() < 0.05, "{} for {log_z}", tbrm[3].v1);
             // The same weights at the start, and the same draws: only the objectives differ.
-            for other in [Objective::Grpo, Objective::Rloo] {
-                let others = looks(events, other);
-                assert_eq!((others[0].kl, others.len()), (tbrm[0].kl, 4));
-                assert!(others[3].kl < 0.5 * others[0].kl, "{others:?}");
-            }
+            let [grpo, rloo] = [Objective::Grpo, Objective::Rloo].map(|other| looks(events, other));
+            assert_eq!([grpo[0].kl, rloo[0].kl], [tbrm[0].kl; 2]);
+            assert!(rloo[3].kl < 0.1 * rloo[0].kl, "{rloo:?}");
+            // Its optimum is another: it goes for more reward than pi* has.
+            assert!(grpo[3].kl > grpo[0].kl && grpo[3].reward > *best, "{grpo:?}");
             let Some(RaceEvent::Finished { standings, likeliest }) = events.last() else { panic!("no end") };
             assert_eq!((standings.len(), likeliest.len()), (3, SHOWN));
             assert!(standings[0].finished && standings[0].last_kl == tbrm[3].kl);

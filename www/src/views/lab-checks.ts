@@ -19,6 +19,7 @@ export function checksPart(app: App, { checks }: LabOptions): HTMLElement {
     if (app.lab.checks.report) save(app.lab.checks.report, "theory.html");
   });
   const cards = checks.map(({ name, about }) => card(name, about));
+  buttons.root.append(download);
   const form = h(
     "form",
     { novalidate: true, onsubmit: (event: SubmitEvent) => void run([], event) },
@@ -88,7 +89,6 @@ export function checksPart(app: App, { checks }: LabOptions): HTMLElement {
     }),
     form,
     bar,
-    h("div", { class: "actions" }, download),
     h("ul", { class: "runs checklist" }, ...cards.map(({ root }) => root)),
   );
 }

@@ -23,7 +23,8 @@ export function comparePart(app: App, options: LabOptions): HTMLElement {
     word,
   );
   const levels = select(options.levels.map(String), level);
-  const taskAbout = h("p", { class: "help" });
+  const taskField = field("task", task, "…");
+  const taskAbout = taskField.querySelector("small");
   const name = h("input", { type: "text", value: "Comparison", maxlength: 80, required: true });
   const counts = { min: 1, step: 1 };
   const inputs = {
@@ -47,7 +48,7 @@ export function comparePart(app: App, options: LabOptions): HTMLElement {
     h(
       "div",
       { class: "fields" },
-      field("task", task),
+      taskField,
       field("level", levels, "1 is the easiest."),
       field(
         "seeds",
@@ -56,7 +57,6 @@ export function comparePart(app: App, options: LabOptions): HTMLElement {
       ),
       field("steps", inputs.steps, "Optimizer steps of a run."),
     ),
-    taskAbout,
     h(
       "details",
       {},
@@ -122,7 +122,8 @@ export function comparePart(app: App, options: LabOptions): HTMLElement {
   /** Says what it would take; a newer question makes an older answer stale. */
   async function estimate(): Promise<void> {
     const mine = ++questions;
-    taskAbout.textContent = options.tasks.find((known) => known.name === task.value)?.about ?? "";
+    const known = options.tasks.find(({ name }) => name === task.value);
+    if (taskAbout) taskAbout.textContent = known?.about ?? "";
     plan.classList.remove("bad");
     if (!app.boot) return;
     try {
@@ -150,21 +151,26 @@ export function comparePart(app: App, options: LabOptions): HTMLElement {
   }
 
   async function goOn({ id }: LabInfo): Promise<void> {
-    await look(id);
-    await labWork(app, "compare", () => app.client.request("lab_resume", { lab: id }));
+    await labWork(app, "compare", async () => {
+      await show(id);
+      return app.client.request("lab_resume", { lab: id });
+    });
   }
 
   /** Shows what is kept. */
   async function look(id: string): Promise<void> {
     try {
-      const found = await app.client.request("lab_look", { lab: id });
-      if (app.lab.working === "compare") return;
-      app.lab.compare = new CompareState(id);
-      if (found) app.lab.compare.hear({ type: "compared", ...found });
-      redraw(draw);
+      await show(id);
     } catch (error) {
       app.fault(error);
     }
+  }
+
+  async function show(id: string): Promise<void> {
+    const found = await app.client.request("lab_look", { lab: id });
+    app.lab.compare = new CompareState(id);
+    if (found) app.lab.compare.hear({ type: "compared", ...found });
+    redraw(draw);
   }
 
   function draw(): void {

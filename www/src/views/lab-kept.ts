@@ -64,12 +64,12 @@ export function keptLabs(
       ),
       h("p", {
         class: "facts muted",
-        text: `${day(lab.created)} · ${count(lab.done)} of ${counted(lab.runs, "run")} · ${bytes(lab.bytes)}`,
+        text: `${day(lab.created)} · ${count(here ? app.lab.compare.done : lab.done)} of ${counted(here ? app.lab.compare.runs : lab.runs, "run")} · ${bytes(lab.bytes)}`,
       }),
       h(
         "div",
         { class: "actions" },
-        !here && lab.done > 0 && button("Show", () => acts.look(lab.id)),
+        lab.done > 0 && button("Show", () => acts.look(lab.id), app.lab.working === "compare"),
         !lab.finished && !lab.busy && button("Go on", () => acts.resume(lab), !idle),
         lab.finished && button("Download the report", () => void attempt(() => report(lab))),
         button("Delete", () => void attempt(() => remove(lab)), lab.busy),
@@ -79,7 +79,13 @@ export function keptLabs(
 
   function update(): void {
     // A list that is made anew loses the focus.
-    const now = JSON.stringify([labs, app.lab.working, app.training, app.boot !== undefined]);
+    const now = JSON.stringify([
+      labs,
+      app.lab.working,
+      app.lab.compare.done,
+      app.training,
+      app.boot !== undefined,
+    ]);
     if (now === drawn) return;
     drawn = now;
     root.hidden = labs.length === 0;

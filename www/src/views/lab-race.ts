@@ -8,6 +8,7 @@ import { redraw } from "../frame";
 import { RaceState } from "../lab";
 import type { LabOptions, RaceConfig } from "../lab-protocol";
 import { boxes, keysOf, labWork, numberInput, startStop } from "./lab";
+import { wideTable } from "./lab-table";
 import { described } from "./lab-words";
 
 const UNIT = "trajectories";
@@ -16,8 +17,8 @@ export function racePart(app: App, { race: given, racers }: LabOptions): HTMLEle
   const objectives = boxes("Who races", described(racers), given.objectives);
   const source = select(
     [
-      ["logs", "logs of somebody else, written before"],
-      ["rollouts", "their own fresh answers, as the others"],
+      ["logs", "logs, written before"],
+      ["rollouts", "their own fresh answers"],
     ],
     given.source,
   );
@@ -50,7 +51,12 @@ export function racePart(app: App, { race: given, racers }: LabOptions): HTMLEle
     UNIT,
   );
   const rewards = new Chart("expected reward", "of each policy, and of π*", plain, "race", UNIT);
-  const charts = h("div", { class: "charts" }, kl.root, values.root, rewards.root);
+  const charts = h(
+    "div",
+    {},
+    h("div", { class: "charts one" }, kl.root),
+    h("div", { class: "charts below" }, values.root, rewards.root),
+  );
   const result = h("div", { "aria-live": "polite" });
 
   const form = h(
@@ -156,14 +162,14 @@ function outcome(now: RaceState): (HTMLElement | false)[] {
   return [
     ...out,
     h("h2", { text: "Where they ended" }),
-    table(head, [...rows, optimum]),
+    wideTable(head, [...rows, optimum]),
     others.length > 0 &&
       h("p", {
         class: "help",
         text: `${others.join(" and ")} has another optimum than π*: it divides advantages by the group’s spread and so follows the reward further than beta says.`,
       }),
     h("h2", { text: "The likeliest sequences under π*" }),
-    table(
+    wideTable(
       ["sequence", "reward", "at the start", "π*", ...now.racers.map(({ objective }) => objective)],
       now.likeliest.map(({ actions, reward, reference, optimal, policies }) =>
         h(
@@ -177,17 +183,4 @@ function outcome(now: RaceState): (HTMLElement | false)[] {
       ),
     ),
   ];
-}
-
-function table(head: string[], rows: HTMLElement[]): HTMLElement {
-  return h(
-    "div",
-    { class: "wide", tabindex: 0, role: "region", "aria-label": head.join(", ") },
-    h(
-      "table",
-      {},
-      h("thead", {}, h("tr", {}, ...head.map((text) => h("th", { scope: "col", text })))),
-      h("tbody", {}, ...rows),
-    ),
-  );
 }

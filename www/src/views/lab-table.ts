@@ -31,16 +31,25 @@ export function resultTable({ start, common_tokens, arms }: Comparison): HTMLEle
     common_tokens === null ? "" : ` Equal tokens: ${count(Math.round(common_tokens))} trained on.`;
   return h(
     "div",
-    { class: "wide", tabindex: 0, role: "region", "aria-label": "Accuracy by objective" },
+    {},
+    h("p", {
+      class: "help",
+      text: `Accuracy on held-out problems; at the start ${share(start)}.${equal} Means over seeds with 95% intervals, which need two seeds and are wide with few.`,
+    }),
+    wideTable(head, arms.map(row)),
+  );
+}
+
+/** A table that is scrolled where it is wider than the page. */
+export function wideTable(head: string[], rows: HTMLElement[]): HTMLElement {
+  return h(
+    "div",
+    { class: "wide", tabindex: 0, role: "region", "aria-label": head.join(", ") },
     h(
       "table",
-      { class: "results" },
-      h("caption", {
-        class: "help",
-        text: `Accuracy on held-out problems; at the start ${share(start)}.${equal} Means over seeds with 95% intervals, which need two seeds and are wide with few.`,
-      }),
+      {},
       h("thead", {}, h("tr", {}, ...head.map((text) => h("th", { scope: "col", text })))),
-      h("tbody", {}, ...arms.map(row)),
+      h("tbody", {}, ...rows),
     ),
   );
 }

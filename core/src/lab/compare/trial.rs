@@ -41,14 +41,14 @@ impl Default for Trial {
             task: "sort-1".to_owned(),
             objectives: ["tbrm", "grpo"].map(str::to_owned).into(),
             seed: 0,
-            seeds: 2,
+            seeds: 3,
             steps: 40,
             batch: 32,
             evaluations: 4,
             samples: 2,
             problems: 400,
             held_out: 64,
-            warm_steps: 120,
+            warm_steps: 100,
         }
     }
 }

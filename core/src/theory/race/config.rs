@@ -67,7 +67,7 @@ impl Default for RaceConfig {
             horizon: 4,
             beta: 0.2,
             seed: 0,
-            steps: 300,
+            steps: 200,
             batch: 32,
             learning_rate: 5e-3,
             look_every: 5,

@@ -77,14 +77,14 @@ test("accuracy has an interval where there are seeds for one", () => {
   const arms = [
     arm("tbrm", [
       [0, interval(0.5, 0.125)],
-      [99.6, interval(0.5, 0.25)],
+      [99.6, interval(0.5, 0.75)],
     ]),
     arm("grpo", []),
     arm("sft", [[0, interval(0.25)]]),
   ];
   const { comparison } = compared(arms);
   expect(comparison && accuracyCurves(comparison)).toEqual([
-    { label: "tbrm", steps: [0, 100], values: [50, 50], low: [37.5, 25], high: [62.5, 75], colour: 0 },
+    { label: "tbrm", steps: [0, 100], values: [50, 50], low: [37.5, 0], high: [62.5, 100], colour: 0 },
     { label: "sft", steps: [0], values: [25], colour: 2 },
   ]);
 });
