@@ -49,7 +49,8 @@ function known(app: App): Speed | undefined {
 async function measured(app: App): Promise<Speed | undefined> {
   const device = app.boot?.device.name;
   const params = app.boot?.presets.find(({ name }) => name === "nano")?.params;
-  if (app.training !== "idle" || device === undefined || params === undefined) return undefined;
+  if (app.training !== "idle" || app.lab.working || device === undefined || params === undefined)
+    return undefined;
   const report = await app.client.request("bench", { preset: "nano", steps: 3, objective: "tbrm" });
   remember({ ...report, device }, params);
   return { device, params, tokens_per_s: report.tokens_per_s };

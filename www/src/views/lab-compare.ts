@@ -25,7 +25,7 @@ export function comparePart(app: App, options: LabOptions): HTMLElement {
   const levels = select(options.levels.map(String), level);
   const taskField = field("task", task, "…");
   const taskAbout = taskField.querySelector("small");
-  const name = h("input", { type: "text", value: "Comparison", maxlength: 80, required: true });
+  const name = h("input", { type: "text", maxlength: 80, placeholder: "after what is compared" });
   const counts = { min: 1, step: 1 };
   const inputs = {
     seeds: numberInput("seeds", given.seeds, { ...counts, max: 20 }),
@@ -142,10 +142,10 @@ export function comparePart(app: App, options: LabOptions): HTMLElement {
 
   async function begin(event: SubmitEvent): Promise<void> {
     event.preventDefault();
-    const all = [...Object.values(inputs), name];
-    if (start.disabled || !all.every((input) => input.reportValidity())) return;
+    if (start.disabled || !Object.values(inputs).every((input) => input.reportValidity())) return;
     app.lab.compare = new CompareState();
-    const args = { name: name.value.trim(), trial: asked() };
+    const trial = asked();
+    const args = { name: name.value.trim() || `${trial.task}: ${trial.objectives.join(", ")}`, trial };
     void navigator.storage?.persist?.();
     await labWork(app, "compare", () => app.client.request("lab_compare", args));
   }
@@ -178,7 +178,7 @@ export function comparePart(app: App, options: LabOptions): HTMLElement {
     const working = app.lab.working === "compare";
     buttons.update();
     shown.hidden = !working && now.soFar === undefined;
-    title.textContent = kept.nameOf(now.lab) ?? name.value;
+    title.textContent = kept.nameOf(now.lab) ?? "A new comparison";
     bar.hidden = !working;
     bar.value = now.share;
     where.textContent = describeState(now, working);

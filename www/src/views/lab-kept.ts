@@ -92,7 +92,8 @@ export function keptLabs(
     fill(list, ...labs.map(row));
   }
 
-  app.on("labs", () => void load());
+  // After a crash nobody says that what it wrote is free again.
+  for (const topic of ["labs", "boot"] as const) app.on(topic, () => void load());
   void load();
   return { root, update, nameOf: (lab) => labs.find(({ id }) => id === lab)?.name };
 }

@@ -107,7 +107,7 @@ export function racePart(app: App, { race: given, racers }: LabOptions): HTMLEle
     about.textContent =
       now.racers.length === 0
         ? ""
-        : `${count(now.trajectories)} sequences, each with its reward. log Z = ${short(now.logZ)}: what V₁ should become.`;
+        : `${count(now.trajectories)} sequences, each with its reward. KL(π ‖ π*) says how far a policy still is from π*: lower is closer, and 0 is there. V₁ should become log Z, which is ${short(now.logZ)}.`;
     fill(result, ...outcome(now));
   }
 

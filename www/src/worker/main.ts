@@ -78,6 +78,7 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
     return { device: device.info(), presets: api.presets(), settings: api.settings() };
   },
   async bench({ preset, steps, objective }) {
+    if (desk?.busy) throw busy();
     const onstep = (done: number, total: number) => push({ type: "progress", what: "bench", done, total });
     return (await engine()).bench(await gpu(), preset, steps, objective, onstep);
   },
