@@ -14,15 +14,23 @@ import type {
 import type { Fault } from "../protocol";
 import type { Engine, Gpu, Lab } from "./engine";
 import type { Runs } from "./runs";
+import { fetchSecond } from "./second";
 
 /** Steps are told together when they come faster than this, in milliseconds. */
 const TELL_EVERY = 25;
 
 const REPORT = "report.html";
 
-/** The engine with the lab's part of it, which is only needed here. */
+/** The engine with the lab's part of it, which others need not fetch. */
 export async function withLab(engine: Promise<Engine>): Promise<Engine> {
-  return engine;
+  const loaded = await engine;
+  try {
+    await fetchSecond();
+  } catch (error) {
+    const help = "check the connection and try again; after one full load the page works without a network";
+    throw { kind: "load", what: faultOf(error).what, help } satisfies Fault;
+  }
+  return loaded;
 }
 
 export class LabDesk {
