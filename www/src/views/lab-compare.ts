@@ -2,14 +2,14 @@
 
 import type { App } from "../app";
 import { Chart } from "../chart";
-import { field, fill, h, select } from "../element";
+import { field, h, select } from "../element";
 import { faultOf } from "../errors";
 import { bytes, count, counted, duration } from "../format";
 import { redraw } from "../frame";
 import { CompareState } from "../lab";
 import type { LabInfo, LabOptions, LabWork, Trial } from "../lab-protocol";
 import { secondsFor } from "../speed";
-import { boxes, keysOf, labWork, numberInput, startStop } from "./lab";
+import { boxes, filler, keysOf, labWork, numberInput, startStop } from "./lab";
 import { keptLabs } from "./lab-kept";
 import { resultTable } from "./lab-table";
 import { described } from "./lab-words";
@@ -78,7 +78,9 @@ export function comparePart(app: App, options: LabOptions): HTMLElement {
     buttons.root,
   );
   const title = h("h2");
-  const where = h("p", { class: "muted", role: "status" });
+  const where = h("span", { role: "status" });
+  // Not read aloud: it changes several times a second.
+  const step = h("span", {});
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Progress of the comparison" });
   const keys = h("ul", { class: "keys" });
   const chart = new Chart(
@@ -93,7 +95,7 @@ export function comparePart(app: App, options: LabOptions): HTMLElement {
     "section",
     { class: "outcome", hidden: true, "aria-label": "What came of it" },
     title,
-    where,
+    h("p", { class: "muted" }, where, step),
     bar,
     keys,
     h("div", { class: "charts one" }, chart.root),
@@ -173,6 +175,8 @@ export function comparePart(app: App, options: LabOptions): HTMLElement {
     redraw(draw);
   }
 
+  const fillKeys = filler(keys);
+  const fillResults = filler(results);
   function draw(): void {
     const now = app.lab.compare;
     const working = app.lab.working === "compare";
@@ -181,12 +185,14 @@ export function comparePart(app: App, options: LabOptions): HTMLElement {
     title.textContent = kept.nameOf(now.lab) ?? "A new comparison";
     bar.hidden = !working;
     bar.value = now.share;
-    where.textContent = describeState(now, working);
+    const said = describeState(now, working);
+    if (where.textContent !== said) where.textContent = said;
+    step.textContent = working && now.step > 0 ? ` Step ${count(now.step)} of ${count(now.steps)}.` : "";
     const curves = now.curves();
     chart.set(curves);
-    fill(keys, ...keysOf(curves));
+    fillKeys(curves.map(({ label }) => label).join(), () => keysOf(curves));
     const comparison = now.soFar?.comparison;
-    fill(results, comparison && resultTable(comparison));
+    fillResults(comparison, () => [comparison && resultTable(comparison)]);
     kept.update();
   }
 
@@ -224,8 +230,7 @@ function describeState(now: CompareState, working: boolean): string {
     return now.runs > 0 ? `${done}.${missing}` : "";
   }
   if (now.runs === 0) return "Getting ready …";
-  const step = now.step > 0 ? `, step ${count(now.step)} of ${count(now.steps)}` : "";
-  return `${done}. Now ${readable(now.what)}${step}.`;
+  return `${done}. Now ${readable(now.what)}.`;
 }
 
 /** `run/tbrm/seed-1` as people say it. */

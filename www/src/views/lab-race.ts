@@ -2,12 +2,12 @@
 
 import type { App } from "../app";
 import { Chart } from "../chart";
-import { field, fill, h, select } from "../element";
+import { field, h, select } from "../element";
 import { count, percent, short } from "../format";
 import { redraw } from "../frame";
 import { RaceState } from "../lab";
 import type { LabOptions, RaceConfig } from "../lab-protocol";
-import { boxes, keysOf, labWork, numberInput, startStop } from "./lab";
+import { boxes, filler, keysOf, labWork, numberInput, startStop } from "./lab";
 import { wideTable } from "./lab-table";
 import { described } from "./lab-words";
 
@@ -93,6 +93,8 @@ export function racePart(app: App, { race: given, racers }: LabOptions): HTMLEle
     await labWork(app, "race", () => app.client.request("lab_race", { config: asked() }));
   }
 
+  const fillKeys = filler(keys);
+  const fillResult = filler(result);
   function draw(): void {
     const now = app.lab.race;
     buttons.update();
@@ -100,15 +102,20 @@ export function racePart(app: App, { race: given, racers }: LabOptions): HTMLEle
     bar.value = now.share;
     charts.hidden = now.racers.length === 0;
     const curves = now.curves("kl");
-    fill(keys, ...keysOf(now.racers.map(({ objective }, colour) => ({ label: objective, colour }))));
+    fillKeys(now.racers, () =>
+      keysOf(now.racers.map(({ objective }, colour) => ({ label: objective, colour }))),
+    );
     kl.set(curves);
     values.set([...now.curves("v1", (racer) => racer.values), ...now.line("log Z", now.logZ)]);
     rewards.set([...now.curves("reward"), ...now.line("π*", now.reward)]);
-    about.textContent =
+    const said =
       now.racers.length === 0
         ? ""
         : `${count(now.trajectories)} sequences, each with its reward. KL(π ‖ π*) says how far a policy still is from π*: lower is closer, and 0 is there. V₁ should become log Z, which is ${short(now.logZ)}.`;
-    fill(result, ...outcome(now));
+    if (about.textContent !== said) about.textContent = said;
+    fillResult(now.out.size > 0 ? `${[...now.out.keys()]} ${now.standings.length}` : now.standings, () =>
+      outcome(now),
+    );
   }
 
   app.on("lab", () => redraw(draw));

@@ -142,6 +142,16 @@ export function boxes(
   };
 }
 
+/** Fills a place only when what it shows is another: what is made anew loses the focus, and is read aloud again. */
+export function filler(place: Element): (shown: unknown, make: () => Parameters<typeof fill>[1][]) => void {
+  let last: unknown;
+  return (shown, make) => {
+    if (shown === last) return;
+    last = shown;
+    fill(place, ...make());
+  };
+}
+
 /** The curves of a chart by their colours. */
 export function keysOf(curves: { label: string; colour?: number; dashed?: boolean }[]): HTMLElement[] {
   return curves.map(({ label, colour, dashed }, i) =>
