@@ -118,7 +118,7 @@ const SMALL = {
   samples: 2,
   problems: 200,
   held_out: 16,
-  warm_steps: 60,
+  warm_steps: 30,
 };
 
 /** What came of the newest comparison, but for the times. */
@@ -144,7 +144,7 @@ story("a comparison that a reload interrupts goes on to the same table", async (
   await fill(compare, SMALL);
   await compare.locator('input[name="warm_steps"]').press("Tab");
   await compare
-    .locator(".estimate", { hasText: /^2 runs, 68 steps in all.* of GPU memory, roughly/ })
+    .locator(".estimate", { hasText: /^2 runs, 38 steps in all.* of GPU memory, roughly/ })
     .waitFor();
   await tab.picture("lab-compare-form");
   const start = compare.getByRole("button", { name: "Compare", exact: true });
