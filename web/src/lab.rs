@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use js_sys::{Function, Promise};
 use serde::Serialize;
-use tbrm_core::lab::{Arm, LabEvent};
 use tbrm_core::lab::compare::{CompareConfig, Trial, compare, so_far, work};
+use tbrm_core::lab::{Arm, LabEvent};
 use tbrm_core::objective::Objective;
 use tbrm_core::task::{LEVELS, NAMES, by_name};
 use tbrm_core::theory::race::{RACERS, Race, RaceConfig};
