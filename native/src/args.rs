@@ -531,6 +531,10 @@ pub struct TheoryArgs {
     /// Where the report goes: one HTML file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Instead of the checks, objectives beside one another on a tree; SETTINGS is a JSON object of what is to differ, for instance
+    /// '{"objectives": ["tbrm", "rloo"], "source": "rollouts", "beta": 0.1}'
+    #[arg(long, value_name = "SETTINGS", num_args = 0..=1, default_missing_value = "{}", conflicts_with_all = ["only", "out"])]
+    pub race: Option<String>,
 }
 
 /// Options of `serve`.

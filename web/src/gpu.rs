@@ -1,6 +1,7 @@
 //! The device, and what it is.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use serde::Serialize;
 use tbrm_core::gpu::{Caps, GpuOptions};
@@ -16,7 +17,7 @@ use crate::object::to_js;
 #[derive(Debug)]
 pub struct Gpu {
     inner: tbrm_core::Gpu,
-    tuned: RefCell<Tuned>,
+    tuned: Rc<RefCell<Tuned>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,7 +43,7 @@ pub async fn open_gpu(
     spawn_local(async move { fault::report(&faulted.await) });
     // What is damaged costs a measurement, nothing else.
     let tuned = tuned.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    Ok(Gpu { inner, tuned: RefCell::new(tuned) })
+    Ok(Gpu { inner, tuned: Rc::new(RefCell::new(tuned)) })
 }
 
 #[wasm_bindgen]
@@ -74,6 +75,11 @@ impl Gpu {
     /// A copy: it is held over awaits.
     pub(crate) fn tuned(&self) -> Tuned {
         self.tuned.borrow().clone()
+    }
+
+    /// Them, for what works on after the call that began it.
+    pub(crate) fn shared_tuned(&self) -> Rc<RefCell<Tuned>> {
+        self.tuned.clone()
     }
 
     pub(crate) fn keep_tuned(&self, tuned: Tuned) {

@@ -21,6 +21,10 @@
 //! await chat.reply(prompt, drawing, ontext);     // Answer; chat.stop() ends it early
 //! chat.free();
 //! await compare(gpu, before, after, prompts, drawing, scale, onpart);  // Pair[]
+//! const lab = new Lab(gpu);
+//! await lab.race(config, ontold);                // RaceEvent; lab.stop() ends it early
+//! await lab.checks(only, seed, ontold);          // the report; lab.free() ends it early
+//! await lab.compare(store, ontold, trial);       // LabEvent; lab.stop() ends it early, and it can go on later
 //! gpu.tuned();                                   // string, for `open_gpu` in a later visit
 //! gpu.destroy();
 //! ```
@@ -36,6 +40,7 @@ mod chat;
 mod compare;
 mod fault;
 mod gpu;
+mod lab;
 mod macrotask;
 mod object;
 mod online;
@@ -53,6 +58,7 @@ pub use chat::Chat;
 pub use compare::compare;
 pub use fault::{Fault, Result};
 pub use gpu::{Gpu, open_gpu};
+pub use lab::{Lab, lab_estimate, lab_look, lab_options};
 pub use online::JsJudge;
 pub use second::fetch_second;
 pub use session::Session;

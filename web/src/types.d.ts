@@ -300,3 +300,198 @@ export type RunEvent = { stage?: string } & (
   | { type: "accuracy"; stage: string; step: number; mean: number; stderr: number; seconds?: number }
   | { type: "finished"; step: number; complete: boolean }
 );
+
+/** Who may race to the optimum, and on which tree. */
+export interface RaceConfig {
+  objectives: string[];
+  /** Where tbrm, brm and tba take trajectories from; the others always draw their own. */
+  source: "logs" | "rollouts";
+  /** Trajectories in the logs. */
+  logs: number;
+  /** Tokens to choose from. */
+  actions: number;
+  /** Actions of a trajectory. */
+  horizon: number;
+  beta: number;
+  seed: number;
+  steps: number;
+  /** Trajectories in a step. */
+  batch: number;
+  learning_rate: number;
+  /** Steps between two looks at a policy. */
+  look_every: number;
+}
+
+/** A contender. */
+export interface RacerInfo {
+  objective: string;
+  source: "logs" | "rollouts";
+  /** Whether its V_1 estimates log Z. */
+  values: boolean;
+  /** Whether pi* is its optimum. */
+  exact: boolean;
+}
+
+/** A policy beside the optimum, enumerated. */
+export interface Look {
+  objective: string;
+  step: number;
+  /** Trained on. */
+  trajectories: number;
+  /** KL(pi || pi*), in nats. */
+  kl: number;
+  v1: number;
+  /** The expected reward. */
+  reward: number;
+}
+
+/** Where a contender began and ended. */
+export interface Standing {
+  objective: string;
+  first_kl: number;
+  last_kl: number;
+  v1: number;
+  reward: number;
+  finished: boolean;
+}
+
+/** A trajectory's probabilities. */
+export interface Likely {
+  actions: number[];
+  reward: number;
+  reference: number;
+  optimal: number;
+  /** By the order of the contenders. */
+  policies: number[];
+}
+
+/** What happens in a race. */
+export type RaceEvent =
+  | { type: "began"; trajectories: number; log_z: number; reward: number; racers: RacerInfo[] }
+  | { type: "step"; objective: string; step: number; steps: number }
+  | ({ type: "looked" } & Look)
+  | { type: "out"; objective: string; why: string }
+  | { type: "finished"; standings: Standing[]; likeliest: Likely[] };
+
+/** A check's result. */
+export interface Check {
+  name: string;
+  /** What is expected. */
+  claim: string;
+  found: string;
+  passed: boolean;
+  series: Series[];
+}
+
+/** A curve, by x. */
+export interface Series {
+  name: string;
+  /** What x is. */
+  x: string;
+  y: string;
+  points: [number, number][];
+}
+
+/** What happens while checks run. */
+export type TheoryEvent =
+  | { type: "checking"; name: string; done: number; total: number }
+  | ({ type: "checked" } & Check);
+
+/** A comparison on a small budget. */
+export interface Trial {
+  /** An embedded task with its level, as in `sort-1`. */
+  task: string;
+  /** As `tbrm compare --objectives` takes them. */
+  objectives: string[];
+  seed: number;
+  seeds: number;
+  /** Optimizer steps of a run. */
+  steps: number;
+  /** Completions of a step. */
+  batch: number;
+  /** How often accuracy is measured during a run. */
+  evaluations: number;
+  /** Completions of each held-out problem. */
+  samples: number;
+  problems: number;
+  held_out: number;
+  warm_steps: number;
+}
+
+/** What can be chosen in the lab, and the defaults. */
+export interface LabOptions {
+  tasks: { name: string; about: string }[];
+  levels: number[];
+  /** For a comparison. */
+  objectives: string[];
+  racers: string[];
+  race: RaceConfig;
+  checks: { name: string; about: string }[];
+  trial: Trial;
+}
+
+/** What a comparison will take. */
+export interface LabWork {
+  runs: number;
+  /** Optimizer steps of all runs and warm starts. */
+  steps: number;
+  /** Trained on and drawn, at most. */
+  tokens: number;
+  params: number;
+  /** Bytes of GPU memory of the largest run. */
+  total_bytes: number;
+}
+
+/** A mean with its 95% interval over seeds; null where there is too little to tell. */
+export interface Interval {
+  mean: number | null;
+  low: number | null;
+  high: number | null;
+}
+
+/** What came of an objective, over seeds. */
+export interface ArmSummary {
+  arm: { name: string; objective: string; rollouts: number; learning_rate: number; [more: string]: unknown };
+  tuning: [number, number][];
+  /** At the end. */
+  accuracy: Interval;
+  at_common_tokens: Interval;
+  /** Of `at_common_tokens` to the first objective's with the same seed; null of the first. */
+  difference: Interval | null;
+  each: number[];
+  tokens: number | null;
+  seconds: Interval;
+  rollout_share: number | null;
+  /** Of GPU memory, planned. */
+  peak_bytes: number;
+  failed: number;
+  curve: { tokens: number; accuracy: Interval }[];
+}
+
+/** What the runs of a comparison come to. */
+export interface Comparison {
+  config: Record<string, unknown>;
+  /** Accuracy before any training. */
+  start: Interval;
+  /** The most tokens that every run was trained on. */
+  common_tokens: number | null;
+  arms: ArmSummary[];
+}
+
+/** Where a comparison stands. */
+export interface SoFar {
+  config: Record<string, unknown>;
+  done: number;
+  runs: number;
+  /** None before the first run is done. */
+  comparison: Comparison | null;
+}
+
+/** What happens while objectives are compared. */
+export type LabEvent =
+  | { type: "began"; what: string; done: number; runs: number }
+  | { type: "step"; step: number; steps: number; loss: number; reward: number | null; tokens_per_s: number }
+  /** Of the run under way: accuracy after `tokens`. */
+  | { type: "measured"; arm: string; seed: number; tokens: number; accuracy: number }
+  | { type: "ended"; found: string }
+  | ({ type: "compared" } & SoFar);

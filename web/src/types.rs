@@ -11,13 +11,20 @@ mod tests {
     use tbrm_core::chat::{Answer, Drawing};
     use tbrm_core::compare::{Continued, Pair};
     use tbrm_core::gpu::Caps;
+    use tbrm_core::lab::LabEvent;
+    use tbrm_core::lab::compare::{ArmSummary, Comparison, SoFar, Trial, Work};
+    use tbrm_core::lab::stats::Interval;
+    use tbrm_core::objective::Objective;
     use tbrm_core::run::report::SampleToken;
+    use tbrm_core::theory::race::{Likely, Look, RaceEvent, RacerInfo, Source, Standing};
+    use tbrm_core::theory::{Check, Series, TheoryEvent};
     use tbrm_core::train::bench::Report;
     use tbrm_core::{Error, ErrorKind};
 
     use crate::bench::preset_infos;
     use crate::chat::ChatInfo;
     use crate::gpu::DeviceInfo;
+    use crate::lab::options;
     use crate::tasks::TaskInfo;
 
     // The macro takes the constant above away.
@@ -86,6 +93,59 @@ mod tests {
         };
         assert_eq!(keys(&task), fields("TaskInfo"));
         assert_eq!(keys(&Error::new(ErrorKind::TooLarge, "", "")), fields("Fault"));
+    }
+
+    #[test]
+    fn objects_of_the_lab_have_the_fields_of_their_types() {
+        let options = serde_json::to_value(options().unwrap()).unwrap();
+        assert_eq!(keys(&options), fields("LabOptions"));
+        assert_eq!(keys(&options["race"]), fields("RaceConfig"));
+        assert_eq!(keys(&options["trial"]), fields("Trial"));
+        let (objective, kl) = (Objective::Tbrm, 0.0);
+        let racer = RacerInfo { objective, source: Source::Logs, values: true, exact: true };
+        assert_eq!(keys(&racer), fields("RacerInfo"));
+        let look = Look { objective, step: 0, trajectories: 0, kl, v1: 0.0, reward: 0.0 };
+        assert_eq!(keys(&look), fields("Look"));
+        let standing =
+            Standing { objective, first_kl: kl, last_kl: kl, v1: 0.0, reward: 0.0, finished: true };
+        assert_eq!(keys(&standing), fields("Standing"));
+        let likely =
+            Likely { actions: Vec::new(), reward: 0.0, reference: 0.0, optimal: 0.0, policies: Vec::new() };
+        assert_eq!(keys(&likely), fields("Likely"));
+        let series = Series { name: String::new(), x: "", y: "", points: Vec::new() };
+        assert_eq!(keys(&series), fields("Series"));
+        let check = Check { name: "", claim: "", found: String::new(), passed: true, series: Vec::new() };
+        assert_eq!(keys(&check), fields("Check"));
+        let work = Work { runs: 0, steps: 0, tokens: 0, params: 0, total_bytes: 0 };
+        assert_eq!(keys(&work), fields("LabWork"));
+        let config = Trial::default().config().unwrap();
+        let interval = Interval { mean: f64::NAN, low: None, high: None };
+        assert_eq!(keys(&interval), fields("Interval"));
+        let summary = ArmSummary {
+            arm: config.arms[0].clone(),
+            tuning: Vec::new(),
+            accuracy: interval,
+            at_common_tokens: interval,
+            difference: None,
+            each: Vec::new(),
+            tokens: 0.0,
+            seconds: interval,
+            rollout_share: 0.0,
+            peak_bytes: 0,
+            failed: 0,
+            curve: Vec::new(),
+        };
+        assert_eq!(keys(&summary), fields("ArmSummary"));
+        let comparison =
+            Comparison { config: config.clone(), start: interval, common_tokens: 0.0, arms: vec![summary] };
+        assert_eq!(keys(&comparison), fields("Comparison"));
+        let so_far = SoFar { config, done: 0, runs: 0, comparison: Some(comparison) };
+        assert_eq!(keys(&so_far), fields("SoFar"));
+        // The fields of an event stand beside its type.
+        let told = serde_json::to_value(LabEvent::Compared(Box::new(so_far))).unwrap();
+        assert_eq!((&told["type"], &told["done"]), (&"compared".into(), &0.into()));
+        assert_eq!(serde_json::to_value(RaceEvent::Looked(look)).unwrap()["type"], "looked");
+        assert_eq!(serde_json::to_value(TheoryEvent::Checked(check)).unwrap()["type"], "checked");
     }
 
     #[test]

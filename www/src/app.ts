@@ -3,13 +3,14 @@
 import { Client, type Port } from "./client";
 import { faultOf, isFatal } from "./errors";
 import type { FaultDialog, Remedy } from "./fault";
+import { LabState } from "./lab";
 import { Live } from "./live";
 import { remembered } from "./memory";
 import type { Boot, Fault, PageState, Push, RunInfo, SpecInput, TrainState } from "./protocol";
 import { RewardFrames } from "./reward/frames";
 
 /** What changed. */
-export type Topic = "boot" | "state" | "live" | "runs" | "progress" | "answer" | "closed";
+export type Topic = "boot" | "state" | "live" | "runs" | "progress" | "answer" | "closed" | "lab" | "labs";
 
 type Progress = Extract<Push, { type: "progress" }>;
 
@@ -22,6 +23,7 @@ export class App {
   /** The run that is, or was last, trained in this tab. */
   live: Live | undefined;
   runs: RunInfo[] = [];
+  readonly lab = new LabState();
   progress: Progress | undefined;
   /** Ends when the engine is there, or could not be. */
   booted: Promise<void> = Promise.resolve();
@@ -52,6 +54,11 @@ export class App {
   start(): Promise<void> {
     this.booted = this.load();
     return this.booted;
+  }
+
+  /** The lab does something else, or shows something else. */
+  labChanged(): void {
+    this.tell("lab");
   }
 
   private async load(): Promise<void> {
@@ -183,6 +190,13 @@ export class App {
         break;
       case "runs":
         void this.loadRuns();
+        break;
+      case "lab":
+        this.lab.hear(push);
+        this.labChanged();
+        break;
+      case "labs":
+        this.tell("labs");
         break;
     }
   }

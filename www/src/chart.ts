@@ -1,17 +1,11 @@
-// One chart of curves over optimizer steps.
+// One chart of curves, over optimizer steps where nothing else is said.
 
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { outline, smooth } from "./curve";
+import { type Curve, outline, smooth } from "./curve";
 import { h } from "./element";
 import { short } from "./format";
 import { redraw } from "./frame";
-
-export interface Curve {
-  label: string;
-  steps: readonly number[];
-  values: readonly number[];
-}
 
 export interface ChartStyle {
   log: boolean;
@@ -38,6 +32,8 @@ export class Chart {
   private colours: Palette | undefined;
   private uplot: uPlot | undefined;
   private curves: Curve[] = [];
+  /** The column of each curve's own values. */
+  private main: number[] = [];
   /** What decides that a plot has to be made anew. */
   private made = "";
 
@@ -46,6 +42,8 @@ export class Chart {
     help: string,
     private style: ChartStyle = { log: false, smoothing: 0 },
     private readonly group?: string,
+    /** What x is. */
+    private readonly unit = "step",
   ) {
     const heading = h("figcaption", { title: help }, h("b", { text: title }), this.readout);
     this.root = h(
@@ -80,9 +78,10 @@ export class Chart {
     const { width } = this;
     this.root.classList.toggle("empty", this.curves.length === 0);
     if (width === 0 || this.curves.length === 0) return;
-    const { data, series } = this.prepared();
+    const { data, series, bands } = this.prepared();
     const shape = JSON.stringify([
-      this.curves.map((curve) => curve.label),
+      this.curves.map(({ label, colour, dashed }) => [label, colour, dashed]),
+      bands.length,
       this.style.log,
       this.style.smoothing > 0,
       this.palette(),
@@ -93,36 +92,46 @@ export class Chart {
       this.uplot.setData(data);
     } else {
       this.uplot?.destroy();
-      this.uplot = new uPlot(this.options(width, series), data, this.plot);
+      this.uplot = new uPlot(this.options(width, series, bands), data, this.plot);
       this.made = shape;
     }
     this.read();
   };
 
-  /** The columns of all curves on one axis of steps. */
-  private prepared(): { data: uPlot.AlignedData; series: uPlot.Series[] } {
+  /** The columns of all curves on one axis. */
+  private prepared(): { data: uPlot.AlignedData; series: uPlot.Series[]; bands: uPlot.Band[] } {
     const tables: uPlot.AlignedData[] = [];
     const series: uPlot.Series[] = [];
+    const bands: uPlot.Band[] = [];
+    this.main = [];
     this.curves.forEach((curve, i) => {
       const { curves } = this.palette();
-      const colour = curves[i % curves.length] as string;
+      const colour = curves[(curve.colour ?? i) % curves.length] as string;
       const kept = outline(curve.values, BUCKETS);
       const pick = (values: readonly number[]) => kept.map((at) => this.drawable(values[at] as number));
       const steps = kept.map((at) => curve.steps[at] as number);
       const smoothing = this.style.smoothing;
-      const sparse = kept.filter((at) => Number.isFinite(curve.values[at])).length < 40;
+      const sparse = kept.filter((at) => Number.isFinite(curve.values[at])).length < 40 && !curve.dashed;
       const line = { label: curve.label, spanGaps: true, points: { show: sparse, size: 5 } };
-      if (smoothing > 0) {
+      const edge = { ...line, stroke: faint(colour), width: 1, points: { show: false } };
+      const dash = curve.dashed ? { dash: [6, 4], stroke: this.palette().text } : {};
+      if (curve.low && curve.high) {
+        tables.push([steps, pick(curve.high), pick(curve.low)]);
+        series.push(edge, edge);
+        bands.push({ series: [series.length - 1, series.length], fill: veil(colour) });
+      }
+      if (smoothing > 0 && !curve.dashed) {
         tables.push([steps, pick(curve.values), pick(smooth(curve.values, smoothing))]);
-        series.push({ ...line, stroke: faint(colour), width: 1, points: { show: false } });
-        series.push({ ...line, stroke: colour, width: 2 });
+        series.push(edge, { ...line, stroke: colour, width: 2 });
+        this.main.push(series.length - 1);
       } else {
         tables.push([steps, pick(curve.values)]);
-        series.push({ ...line, stroke: colour, width: 1.5 });
+        series.push({ ...line, stroke: colour, width: 1.5, ...dash });
+        this.main.push(series.length);
       }
     });
     const [only] = tables;
-    return { data: tables.length === 1 && only ? only : uPlot.join(tables), series };
+    return { data: tables.length === 1 && only ? only : uPlot.join(tables), series, bands };
   }
 
   private palette(): Palette {
@@ -138,7 +147,7 @@ export class Chart {
     return Number.isFinite(value) && (!this.style.log || value > 0) ? value : null;
   }
 
-  private options(width: number, series: uPlot.Series[]): uPlot.Options {
+  private options(width: number, series: uPlot.Series[], bands: uPlot.Band[]): uPlot.Options {
     const { text, line } = this.palette();
     const axis = {
       stroke: text,
@@ -162,9 +171,16 @@ export class Chart {
           space: 60,
           values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? String(tick) : "")),
         },
-        { ...axis, size: 52, space: 28, values },
+        {
+          ...axis,
+          grid: { ...axis.grid, filter: this.style.log ? powers : all },
+          size: 52,
+          space: 28,
+          values,
+        },
       ],
-      series: [{ label: "step" }, ...series],
+      series: [{ label: this.unit }, ...series],
+      bands,
       hooks: { setCursor: [() => this.read()] },
     };
   }
@@ -175,15 +191,14 @@ export class Chart {
     if (!plot) return;
     const at = plot.cursor.idx ?? undefined;
     const parts: string[] = [];
-    const perCurve = this.style.smoothing > 0 ? 2 : 1;
     this.curves.forEach((curve, i) => {
-      const column = plot.data[1 + i * perCurve] as (number | null | undefined)[];
+      const column = plot.data[this.main[i] ?? 0] as (number | null | undefined)[];
       const value =
         at === undefined ? column.findLast((known) => known !== null && known !== undefined) : column[at];
       parts.push(this.curves.length > 1 ? `${curve.label} ${short(value)}` : short(value));
     });
-    const step = at === undefined ? "" : `step ${plot.data[0][at]}: `;
-    this.readout.textContent = step + parts.join(" · ");
+    const where = at === undefined ? "" : `${this.unit} ${plot.data[0][at]}: `;
+    this.readout.textContent = where + parts.join(" · ");
   }
 }
 
@@ -192,7 +207,21 @@ function range(_: uPlot, least: number, most: number): uPlot.Range.MinMax {
   return least === most && least >= 0 && most <= 1 ? [0, 1] : uPlot.rangeNum(least, most, 0.1, true);
 }
 
+const all = (_: uPlot, ticks: number[]) => ticks;
+
+/** Of a logarithmic axis the lines at powers of ten: those between lie so close that they hide the curves. */
+function powers(_: uPlot, ticks: number[]): (number | null)[] {
+  return ticks.map((tick) =>
+    Math.abs(Math.log10(tick) - Math.round(Math.log10(tick))) < 1e-6 ? tick : null,
+  );
+}
+
 /** The same colour, mostly transparent. */
 function faint(colour: string): string {
   return `${colour}55`;
+}
+
+/** Hardly there: several lie over one another. */
+function veil(colour: string): string {
+  return `${colour}22`;
 }

@@ -1,4 +1,17 @@
-// What becomes of a column of numbers before it is drawn.
+// A curve, and what becomes of its numbers before they are drawn.
+
+export interface Curve {
+  label: string;
+  steps: readonly number[];
+  values: readonly number[];
+  /** The ends of an interval around each value. */
+  low?: readonly number[];
+  high?: readonly number[];
+  /** Which of the theme's colours; that of its place otherwise. */
+  colour?: number;
+  /** A line to compare with. */
+  dashed?: boolean;
+}
 
 /** Exponential moving average, corrected for its start; `weight` of the past, from 0 to below 1. NaN stays out of it. */
 export function smooth(values: readonly number[], weight: number): number[] {

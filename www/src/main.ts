@@ -7,6 +7,7 @@ import { hooks } from "./hooks";
 import { themeButton } from "./theme";
 import { benchView } from "./views/bench";
 import { insideView } from "./views/inside";
+import { labView } from "./views/lab";
 import { runsView } from "./views/runs";
 import { teachView } from "./views/teach";
 import { trainView } from "./views/train";
@@ -18,11 +19,12 @@ const VIEWS: [name: string, label: string, make: (app: App) => View][] = [
   ["inside", "Look inside", insideView],
   ["teach", "Teach", teachView],
   ["runs", "Keep", runsView],
+  ["lab", "Lab", labView],
   ["bench", "Benchmark", benchView],
 ];
 
 /** What is of no use where the page cannot train. */
-const NEED_GPU = new Set(["train", "teach", "bench"]);
+const NEED_GPU = new Set(["train", "teach", "lab", "bench"]);
 
 const worker = () => new Worker(new URL("./worker/main.ts", import.meta.url), { type: "module" });
 const dialog = new FaultDialog(document.body, () => app.recovered());

@@ -1,5 +1,7 @@
 // What the page and its worker say to each other. The page asks, the worker answers; what happens by itself is pushed.
 
+import type { LabCalls, LabPush } from "./lab-protocol";
+
 /** What went wrong and where, and what to do: an error of the core, or one of the page's own. */
 export interface Fault {
   kind: string;
@@ -265,7 +267,7 @@ export interface Boot {
 export type TrainState = "idle" | "starting" | "training" | "paused" | "stopping";
 
 /** Every request: what it takes and what it answers. */
-export interface Calls {
+export interface Calls extends LabCalls {
   boot: { args: Record<string, never>; reply: Boot };
   bench: { args: { preset: string; steps: number; objective: string }; reply: BenchReport };
   /** Loses the device, as a driver's crash would. */
@@ -330,7 +332,8 @@ export type Push =
   /** And wants it no more. */
   | { type: "unframe"; frame: number }
   /** The kept runs changed, here or in another tab. */
-  | { type: "runs" };
+  | { type: "runs" }
+  | LabPush;
 
 export type FromWorker = Reply | Push;
 

@@ -3,6 +3,9 @@
 import type { App } from "./app";
 import type { BenchReport, Estimate } from "./protocol";
 
+/** What a time is estimated from. */
+type Work = Pick<Estimate, "params" | "tokens">;
+
 const KEY = "tbrm.speed";
 
 interface Speed {
@@ -21,16 +24,16 @@ export function remember(report: BenchReport, params: number): void {
  * A rough number of seconds: tokens cost in proportion to parameters. Undefined where it cannot be measured now; the first
  * time it costs a few steps of the smallest preset.
  */
-export async function secondsFor(app: App, estimate: Estimate): Promise<number | undefined> {
+export async function secondsFor(app: App, estimate: Work): Promise<number | undefined> {
   return seconds(estimate, known(app) ?? (await measured(app)));
 }
 
 /** The same, where it was measured before. */
-export function knownSeconds(app: App, estimate: Estimate): number | undefined {
+export function knownSeconds(app: App, estimate: Work): number | undefined {
   return seconds(estimate, known(app));
 }
 
-function seconds({ params, tokens }: Estimate, speed: Speed | undefined): number | undefined {
+function seconds({ params, tokens }: Work, speed: Speed | undefined): number | undefined {
   return speed && (tokens * Math.max(1, params / speed.params)) / speed.tokens_per_s;
 }
 
@@ -46,7 +49,8 @@ function known(app: App): Speed | undefined {
 async function measured(app: App): Promise<Speed | undefined> {
   const device = app.boot?.device.name;
   const params = app.boot?.presets.find(({ name }) => name === "nano")?.params;
-  if (app.training !== "idle" || device === undefined || params === undefined) return undefined;
+  if (app.training !== "idle" || app.lab.working || device === undefined || params === undefined)
+    return undefined;
   const report = await app.client.request("bench", { preset: "nano", steps: 3, objective: "tbrm" });
   remember({ ...report, device }, params);
   return { device, params, tokens_per_s: report.tokens_per_s };

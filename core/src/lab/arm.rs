@@ -44,6 +44,12 @@ pub struct Arm {
 }
 
 impl Arm {
+    /// Every objective that can be compared: pairs cannot be drawn.
+    pub fn contenders() -> impl Iterator<Item = Objective> {
+        let terms = Options::default().terms();
+        Objective::ALL.into_iter().filter(move |objective| objective.needs(&terms).together != Together::Pair)
+    }
+
     /// Reads `NAME[:SETTING]...`, for instance `grpo`, `tbrm:n=4`, `tbrm:logs` or `sft:lr=3e-4`. NAME is any objective that there
     /// is; the settings are `n`, `beta`, `kl`, `lr`, `calibrate`, `on` (all or top) and `logs`.
     ///
@@ -171,6 +177,8 @@ mod tests {
             let arm = Arm::parse(objective.name()).unwrap();
             assert_eq!((arm.objective, arm.name.as_str()), (objective, objective.name()));
         }
+        assert_eq!(Arm::contenders().count(), Objective::ALL.len() - 1);
+        assert!(Arm::contenders().all(|objective| objective != Objective::Dpo));
         let plain = Arm::parse("tbrm").unwrap();
         assert_eq!((plain.rollouts, plain.beta, plain.calibrate), (1, Some(BETA), Calibrate::VRef));
         assert_eq!((Arm::parse("grpo").unwrap().rollouts, Arm::parse("reinforce").unwrap().rollouts), (4, 1));

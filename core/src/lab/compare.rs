@@ -4,6 +4,7 @@
 mod report;
 mod runs;
 mod summary;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -16,15 +17,17 @@ use super::{Tell, kept, same_experiment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::run::files::sha256;
+use crate::run::settings::saved;
 use crate::run::{File, Store};
 use crate::train::tune::Tuned;
 
-pub use summary::{ArmSummary, Comparison, CurvePoint};
+pub use summary::{ArmSummary, Comparison, CurvePoint, SoFar};
+pub use trial::Trial;
 
 /// What is done, by run.
 const RESULTS: &str = "results.json";
 /// The report.
-const REPORT: &str = "report.html";
+pub const REPORT: &str = "report.html";
 /// What a comparison is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CompareConfig {
@@ -162,6 +165,44 @@ pub async fn compare<S: Store>(
     let comparison = Comparison::new(config, arms, &lab.outcomes);
     lab.store.write(REPORT, report::render(&comparison, &settings).as_bytes()).await?;
     Ok(Some(comparison))
+}
+
+/// Where the comparison in `store` stands, without a device; `None` where there is none.
+///
+/// # Errors
+/// [`ErrorKind::Checkpoint`] where something else lies there, or it is damaged.
+pub async fn so_far(store: &impl Store) -> Result<Option<SoFar>> {
+    let Some(mut saved) = saved(store).await? else { return Ok(None) };
+    let config: CompareConfig = serde_json::from_value(saved["settings"].take()).map_err(|error| {
+        let what = format!("{} is not a comparison's: {error}", store.place("config.json"));
+        Error::new(ErrorKind::Checkpoint, what, "give the folder of a comparison")
+    })?;
+    let outcomes: Outcomes = kept(store, RESULTS).await?;
+    Ok(Some(SoFar::new(&config, &outcomes)))
+}
+
+/// What a comparison will take, known before it begins; nothing is allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Work {
+    /// Runs, without those that choose learning rates.
+    pub runs: usize,
+    /// Optimizer steps of all runs and warm starts.
+    pub steps: u64,
+    /// Tokens that these train on, and that are drawn for them and to measure them, at most.
+    pub tokens: u64,
+    /// Parameters of the model.
+    pub params: u64,
+    /// Bytes of GPU memory of the largest run.
+    pub total_bytes: u64,
+}
+
+/// What the comparison of `config` on an embedded task will take.
+///
+/// # Errors
+/// As [`compare`], before anything runs.
+pub fn work(gpu: &Gpu, config: &CompareConfig) -> Result<Work> {
+    check(config)?;
+    runs::work(gpu, config)
 }
 
 fn check(config: &CompareConfig) -> Result<()> {

@@ -48,25 +48,40 @@ pub enum LabEvent {
         /// Tokens a second.
         tokens_per_s: f64,
     },
+    /// A run was measured on its way.
+    Measured {
+        /// Whose: an objective with its settings.
+        arm: String,
+        /// Its seed.
+        seed: u64,
+        /// Completion tokens trained on.
+        tokens: u64,
+        /// Mean reward of sampled completions of held-out prompts.
+        accuracy: f64,
+    },
     /// A run is over.
     Ended {
         /// What came of it: one line.
         found: String,
     },
+    /// Where a comparison stands, after a run of it.
+    Compared(Box<compare::SoFar>),
 }
 
 /// Hears what happens; false asks the experiment to stop, which keeps what is done.
 pub type Tell<'a> = dyn FnMut(LabEvent) -> bool + 'a;
 
-/// Takes a run to its end, with its events told to `seen`; whether it was complete.
+/// Takes a run to its end, with its events shown to `seen`, which says what is told of them besides; whether it was complete.
 async fn go_on<S: Store>(
     run: &mut Run<S>,
     tell: &mut Tell<'_>,
-    mut seen: impl FnMut(&Event),
+    mut seen: impl FnMut(&Event) -> Option<LabEvent>,
 ) -> Result<bool> {
     let steps = run.config().steps;
     while let Some(event) = run.next().await? {
-        seen(&event);
+        if let Some(told) = seen(&event) {
+            tell(told);
+        }
         match event {
             Event::Step { metrics } => {
                 let (loss, reward, tokens_per_s) = (metrics.loss, metrics.reward, metrics.tokens_per_s);

@@ -118,7 +118,7 @@ pub(super) async fn train<S: Store>(
     let model = beginning.weights.load(gpu, shape, positions)?;
     let variants = tuned.variants(gpu, &setup.config, &model, &setup.data).await?;
     let mut run = Run::open(gpu, place.clone(), setup, model, None, Some(variants), None).await?;
-    if !go_on(&mut run, tell, |_| {}).await? {
+    if !go_on(&mut run, tell, |_| None).await? {
         return Ok(None);
     }
     for gone in ["checkpoints", "reference.safetensors"] {

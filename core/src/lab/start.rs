@@ -22,6 +22,9 @@ use crate::train::tune::Tuned;
 /// Positions beyond the longest answer: a model that does not stop where it should is seen not to.
 const ROOM: usize = 4;
 
+/// Demonstrations in a step of the warm start.
+const WARM_BATCH: usize = 64;
+
 /// An embedded task, and the model that learns it: a byte model of the preset nano, warm-started by cross-entropy on demonstrations,
 /// right and wrong ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,6 +100,14 @@ impl Drawn {
         all.map(|problem| problem.answer.len()).max().unwrap_or(0) + ROOM
     }
 
+    /// The model that learns from `logs`, without weights.
+    fn model(&self, logs: &[Demonstration]) -> Result<ModelFiles> {
+        let tokenizer = Tokenizer::bytes()?;
+        let mut shape = ModelConfig::preset("nano")?.fitted(&tokenizer, None)?;
+        shape.max_position_embeddings = self.positions(logs);
+        Ok(ModelFiles::fresh("warm start", shape, tokenizer))
+    }
+
     fn positions(&self, logs: &[Demonstration]) -> usize {
         let all = self.train.iter().chain(&self.validation).chain(&self.held_out);
         let prompt = all.map(|problem| problem.prompt.len()).max().unwrap_or(0);
@@ -138,18 +149,15 @@ pub(super) async fn warm_start<S: Store>(
     seed: u64,
     (tuned, tell): (&mut Tuned, &mut Tell<'_>),
 ) -> Result<Option<Beginning>> {
-    let tokenizer = Tokenizer::bytes()?;
     let logs = drawn.logs(&drawn.train, start.demonstrations, start.wrong, seed);
-    let mut shape = ModelConfig::preset("nano")?.fitted(&tokenizer, None)?;
-    shape.max_position_embeddings = drawn.positions(&logs);
-    let files = ModelFiles::fresh("warm start", shape.clone(), tokenizer);
+    let files = drawn.model(&logs)?;
     let place = Rc::new(Within::new(store.clone(), folder));
     let there = store.list(&format!("{folder}/{MODEL}")).await?.iter().any(|name| name == WEIGHTS);
     if !there {
         place.remove("").await?;
         let given = Given {
             name: "fresh".to_owned(),
-            model: files.with_weights(shape.fresh_weights(seed)?),
+            model: files.with_weights(files.config.fresh_weights(seed)?),
             data: vec![as_records("demonstrations", &logs)],
             ..Given::default()
         };
@@ -159,13 +167,13 @@ pub(super) async fn warm_start<S: Store>(
             schedule: Some(Schedule::Cosine),
             warmup: Some(20.min(start.warm_steps / 2)),
             steps: Some(start.warm_steps),
-            batch: Some(64),
+            batch: Some(WARM_BATCH),
             checkpoint_every: Some(start.warm_steps),
             seed: Some(seed),
             ..Options::default()
         };
         let mut run = Run::start(gpu, place.clone(), given, &options, tuned).await?;
-        if !go_on(&mut run, tell, |_| {}).await? {
+        if !go_on(&mut run, tell, |_| None).await? {
             return Ok(None);
         }
         for gone in ["checkpoints", "inputs"] {
@@ -173,6 +181,18 @@ pub(super) async fn warm_start<S: Store>(
         }
     }
     Ok(Some(Beginning { files, weights: Rc::new(weights(&*place, MODEL).await?) }))
+}
+
+/// What [`warm_start`] begins with, to plan with: random weights, and the tokens that its steps take.
+pub(super) fn not_started(start: &TaskStart, drawn: &Drawn, seed: u64) -> Result<(Beginning, u64)> {
+    let logs = drawn.logs(&drawn.train, start.demonstrations, start.wrong, seed);
+    let files = drawn.model(&logs)?;
+    let model = files.with_weights(files.config.fresh_weights(seed)?);
+    let weights = Rc::new(Weights::take(&files.name, model)?);
+    // With the end token; a byte is a token.
+    let bytes: usize = logs.iter().map(|shown| shown.prompt.len() + shown.completion.len() + 1).sum();
+    let tokens = start.warm_steps * (WARM_BATCH * bytes / logs.len().max(1)) as u64;
+    Ok((Beginning { files, weights }, tokens))
 }
 
 /// A model as given.

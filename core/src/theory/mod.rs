@@ -3,6 +3,7 @@
 
 mod exact;
 mod practice;
+pub mod race;
 pub mod report;
 mod trained;
 pub mod tree;

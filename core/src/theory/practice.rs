@@ -54,7 +54,7 @@ pub(super) async fn train(
     };
     let model = Model::fresh(gpu, &decoder(tree)?, positions, training.seed)?;
     let mut eye = Eye::new(gpu, tree, model.clone())?;
-    let reference = eye.look().await?;
+    let reference = tree.policy(&eye.score().await?);
     let (eval, key) = (Vec::new(), "tree".to_owned());
     let start = Start { model, data, eval, key, reference: None, variants: None, resume: None };
     let mut trainer = Trainer::new(gpu, &config, start)?;
@@ -64,18 +64,19 @@ pub(super) async fn train(
             losses.push(metrics.loss);
             // Later steps may be on their way: what is looked at is the policy after all that were submitted.
             if training.look_every > 0 && metrics.step.is_multiple_of(training.look_every) {
-                looks.push((trainer.steps_done(), eye.look().await?));
+                looks.push((trainer.steps_done(), tree.policy(&eye.score().await?)));
             }
         }
     }
     let [Some(first), Some(last)] = [losses.first(), losses.last()] else {
         return Err(Error::new(ErrorKind::Config, "a check without a step of training", "give it steps"));
     };
-    Ok(Trained { reference, policy: eye.look().await?, looks, losses: (*first, *last) })
+    let policy = tree.policy(&eye.score().await?);
+    Ok(Trained { reference, policy, looks, losses: (*first, *last) })
 }
 
 /// One layer is enough: the first action's state is the prompt, the others' the tokens before them.
-fn decoder(tree: &Tree) -> Result<ModelConfig> {
+pub(super) fn decoder(tree: &Tree) -> Result<ModelConfig> {
     Ok(ModelConfig {
         vocab_size: tree.actions,
         num_hidden_layers: 1,
@@ -91,14 +92,13 @@ fn decoder(tree: &Tree) -> Result<ModelConfig> {
 }
 
 /// Enumerates a tree by the weights as they are whenever it looks.
-struct Eye {
+pub(super) struct Eye {
     engine: Engine,
     all: Vec<Trajectory>,
-    leaves: usize,
 }
 
 impl Eye {
-    fn new(gpu: &Gpu, tree: &Tree, model: Model) -> Result<Eye> {
+    pub(super) fn new(gpu: &Gpu, tree: &Tree, model: Model) -> Result<Eye> {
         let all = tree.records();
         let config = EngineConfig {
             micro_batch_tokens: all.len() * (2 + tree.horizon),
@@ -106,16 +106,12 @@ impl Eye {
             logit_scale: 1.0,
             submit_part: None,
         };
-        Ok(Eye { engine: Engine::new(gpu, model, config, None)?, all, leaves: tree.leaves() })
+        Ok(Eye { engine: Engine::new(gpu, model, config, None)?, all })
     }
 
-    async fn look(&mut self) -> Result<Policy> {
+    /// Every trajectory of the tree, by the weights as they are.
+    pub(super) async fn score(&mut self) -> Result<Vec<Scored>> {
         let all: Vec<&Trajectory> = self.all.iter().collect();
-        let scored = self.engine.score(&all, |_| {}).await?;
-        let sum = |scored: &Scored| scored.logp.iter().map(|&logp| f64::from(logp)).sum();
-        Ok(Policy {
-            logp: scored.iter().map(sum).collect(),
-            v1: scored.iter().step_by(self.leaves).map(|scored| f64::from(scored.v1)).collect(),
-        })
+        self.engine.score(&all, |_| {}).await
     }
 }

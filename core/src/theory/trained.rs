@@ -55,7 +55,7 @@ pub(super) async fn samples(gpu: &Gpu, seed: u64, stage: &mut Stage<'_>) -> Resu
     for size in SIZES {
         let mut sum = 0.0;
         for run in 0..SEEDS {
-            let tree = noisy_tree(3, 2, seed + run);
+            let tree = additive_tree(3, 2, seed + run);
             sum += gap_from_logs(gpu, &tree, size, Objective::Tbrm, BETA, seed + run).await?;
             stage.advance();
         }
@@ -80,7 +80,7 @@ pub(super) async fn horizon(gpu: &Gpu, seed: u64, stage: &mut Stage<'_>) -> Resu
     for horizon in HORIZONS {
         let mut sum = 0.0;
         for run in 0..SEEDS {
-            let tree = noisy_tree(2, horizon, seed + run);
+            let tree = additive_tree(2, horizon, seed + run);
             sum += gap_from_logs(gpu, &tree, SIZE, Objective::Tbrm, BETA, seed + run).await?;
             stage.advance();
         }
@@ -139,7 +139,7 @@ pub(super) async fn token_level(gpu: &Gpu, seed: u64, stage: &mut Stage<'_>) -> 
 }
 
 /// One prompt; each action adds its own part, so that a policy of few parameters is optimal, and rewards lie in [0, 1].
-fn noisy_tree(actions: usize, horizon: usize, seed: u64) -> Tree {
+pub(super) fn additive_tree(actions: usize, horizon: usize, seed: u64) -> Tree {
     let parts = Stream::named(seed, "theory.rewards");
     Tree::new(actions, horizon, 1, |_, taken| rewarded(taken, &parts))
 }
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn logs_are_the_draws_summed_up() {
-        let tree = noisy_tree(3, 2, 5);
+        let tree = additive_tree(3, 2, 5);
         let logs = logs(&tree, 500, 1);
         assert_eq!(logs.iter().map(|record| record.weight).sum::<f64>(), 500.0);
         assert!(logs.iter().all(|record| (0.0..=1.0).contains(&record.reward.unwrap())));

@@ -2,6 +2,7 @@
 //! sequence of `horizon` out of `actions` tokens, and the reward stands at the end.
 
 use crate::data::trajectory::Trajectory;
+use crate::train::Scored;
 
 /// A tree. Its trajectories are numbered prompt by prompt, those of a prompt in the lexicographic order of their actions.
 #[derive(Clone, Debug)]
@@ -98,6 +99,21 @@ impl Tree {
         (0..self.len()).map(|i| self.record(i, self.rewards[i], 1.0)).collect()
     }
 
+    /// What a model that scored every trajectory of [`Tree::records`] makes of the tree.
+    pub(super) fn policy(&self, scored: &[Scored]) -> Policy {
+        let sum = |scored: &Scored| scored.logp.iter().map(|&logp| f64::from(logp)).sum();
+        Policy {
+            logp: scored.iter().map(sum).collect(),
+            v1: scored.iter().step_by(self.leaves()).map(|scored| f64::from(scored.v1)).collect(),
+        }
+    }
+
+    /// The expected reward of a policy with these log-probs `(trajectories)`, the mean over prompts.
+    pub(super) fn expected_reward(&self, logp: &[f64]) -> f64 {
+        let sum: f64 = logp.iter().zip(&self.rewards).map(|(logp, reward)| logp.exp() * reward).sum();
+        sum / self.prompts as f64
+    }
+
     /// The exact solution for a reference.
     pub fn solve(&self, reference: &Policy, beta: f64) -> Solution {
         let tilted: Vec<f64> =
@@ -112,8 +128,13 @@ impl Solution {
     /// What `policy` loses of the regularised value, in units of reward: J(pi*) - J(pi) = beta * KL(pi || pi*), the
     /// mean over prompts.
     pub fn gap(&self, policy: &Policy) -> f64 {
+        self.beta * self.divergence(policy)
+    }
+
+    /// KL(pi || pi*) in nats, the mean over prompts.
+    pub fn divergence(&self, policy: &Policy) -> f64 {
         let kl: f64 = policy.logp.iter().zip(&self.logp).map(|(p, q)| p.exp() * (p - q)).sum();
-        self.beta * kl / self.log_z.len() as f64
+        kl / self.log_z.len() as f64
     }
 
     /// The largest difference of a trajectory's probability.
@@ -174,6 +195,9 @@ mod tests {
         assert!((solution.log_z[1] - solution.log_z[0] - 2.0).abs() < 1e-12);
         let optimal = Policy { logp: solution.logp.clone(), v1: solution.log_z.clone() };
         assert!(solution.gap(&optimal).abs() < 1e-12 && solution.gap(&uniform) > 0.1);
+        assert!((solution.divergence(&uniform) - 2.0 * solution.gap(&uniform)).abs() < 1e-12);
+        // Uniform actions: the mean over (prompt + first - second).
+        assert!((tree.expected_reward(&uniform.logp) - 0.5).abs() < 1e-12);
         assert_eq!(solution.largest_value_error(&optimal), 0.0);
     }
 

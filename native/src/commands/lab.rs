@@ -49,6 +49,7 @@ pub(super) fn tell(common: &Common) -> impl FnMut(LabEvent) -> bool {
             LabEvent::Step { step, steps, loss, reward, tokens_per_s } => progress
                 .get_or_insert_with(|| Progress::new(&title, steps, 0, quiet))
                 .update(step, &step_message(loss, reward, tokens_per_s)),
+            LabEvent::Measured { .. } | LabEvent::Compared(_) => {}
             LabEvent::Ended { found } => {
                 progress = None;
                 if !quiet {

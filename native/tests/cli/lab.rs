@@ -54,3 +54,23 @@ fn settings_are_swept_and_logs_are_judged() {
     assert!(place.done(line).starts_with("recommendation: "));
     assert!(place.refused(1, &line.replace("--steps 2", "--steps 3")).contains("in the experiment"));
 }
+
+#[test]
+fn objectives_race_on_a_tree() {
+    let place = Place::new();
+    // An argument without spaces: lines are split at them.
+    let small =
+        "{\"objectives\":[\"tbrm\",\"rloo\"],\"actions\":2,\"horizon\":2,\"steps\":4,\"look_every\":2}";
+    let line = format!("theory --race {small} --seed 3 --quiet");
+    let raced = place.json(&line);
+    assert_eq!((&raced["race"]["seed"], &raced["race"]["beta"]), (&json!(3), &json!(0.2)));
+    let standings = raced["standings"].as_array().unwrap();
+    let names: Vec<_> = standings.iter().map(|standing| standing["objective"].clone()).collect();
+    assert_eq!(names, [json!("tbrm"), json!("rloo")]);
+    let looks: Vec<_> = raced["looks"].as_array().unwrap().iter().map(|look| look["step"].clone()).collect();
+    assert_eq!(looks, [0, 0, 2, 2, 4, 4].map(|step| json!(step)));
+    assert!(place.done(&line).contains("4 sequences, beta 0.2: log Z"));
+    assert!(place.refused(1, &line.replace("rloo", "sft")).contains("another optimum"));
+    assert!(place.refused(1, &line.replace("look_every", "look")).contains("--race: unknown field"));
+    assert!(place.refused(2, &format!("{line} --only bandit")).contains("--only"));
+}

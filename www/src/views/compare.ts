@@ -1,7 +1,8 @@
 // Curves of several runs on one chart.
 
 import type { App } from "../app";
-import { Chart, type ChartStyle, type Curve } from "../chart";
+import { Chart, type ChartStyle } from "../chart";
+import type { Curve } from "../curve";
 import { fill, h, select } from "../element";
 import { Columns } from "../live";
 import { HELD_OUT, METRICS, type MetricInfo, OTHERS } from "../metrics";

@@ -1,7 +1,8 @@
 // The run of this tab: where it stands, what can be done with it, its curves.
 
 import type { App } from "../app";
-import { Chart, type ChartStyle, type Curve } from "../chart";
+import { Chart, type ChartStyle } from "../chart";
+import type { Curve } from "../curve";
 import { fill, h } from "../element";
 import { count, duration, percent, short } from "../format";
 import { redraw } from "../frame";

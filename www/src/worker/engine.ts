@@ -2,6 +2,16 @@
 
 import { faultOf } from "../errors";
 import type {
+  CompareEvent,
+  LabOptions,
+  LabWork,
+  RaceConfig,
+  RaceEvent,
+  SoFar,
+  TheoryEvent,
+  Trial,
+} from "../lab-protocol";
+import type {
   Answer,
   BenchReport,
   ChatInfo,
@@ -72,6 +82,18 @@ export interface Chat {
   free(): void;
 }
 
+export interface Lab {
+  /** False where it was stopped. */
+  race(config: RaceConfig, ontold: (event: RaceEvent) => void): Promise<boolean>;
+  /** The report. */
+  checks(only: string[], seed: number, ontold: (event: TheoryEvent) => void): Promise<string>;
+  /** Without a trial it goes on with what lies in the store; false where it was stopped. */
+  compare(store: Store, ontold: (event: CompareEvent) => void, trial?: Trial): Promise<boolean>;
+  /** Of a race or a comparison. */
+  stop(): void;
+  free(): void;
+}
+
 export interface Engine {
   open_gpu(onfault: (fault: Fault) => void): Promise<Gpu>;
   bench(
@@ -102,6 +124,11 @@ export interface Engine {
     scale: Scale,
     onpart: (done: number, total: number) => void,
   ): Promise<Pair[]>;
+  Lab: new (gpu: Gpu) => Lab;
+  lab_options(): LabOptions;
+  lab_estimate(gpu: Gpu, trial: Trial): Promise<LabWork>;
+  /** Needs no device; undefined where nothing lies in the store. */
+  lab_look(store: Store): Promise<SoFar | undefined>;
 }
 
 /** What wasm-bindgen makes: the API, and the function that fetches the wasm and returns what it exports. */

@@ -6,6 +6,7 @@ import { archive, settled } from "./archive";
 import { type Chat, type Engine, type Gpu, loadEngine } from "./engine";
 import { FeedbackLog } from "./feedback";
 import { sourceOf, specOf } from "./input";
+import { busy, LabDesk, withLab } from "./lab";
 import { giveInputs, loadRun } from "./load";
 import { Runs } from "./runs";
 import { fetchSecond } from "./second";
@@ -40,6 +41,27 @@ const gpu: () => Promise<Gpu> = once(async () => {
   return (await engine()).open_gpu(onfault);
 });
 const training = once(async () => new Training(await engine(), await gpu(), await runs(), push));
+const labEngine = once(() => withLab(engine()));
+let desk: LabDesk | undefined;
+const lab = once(async () => {
+  const labs = await Runs.open(() => push({ type: "labs" }), "labs");
+  desk = new LabDesk(await labEngine(), gpu, labs, push);
+  return desk;
+});
+/** The device is either the lab's or a run's. */
+const labAlone = async () => {
+  closeChat();
+  if ((await training()).busy) {
+    const help = "stop it first; it is saved, and can be resumed";
+    throw { kind: "busy", what: "a run is being trained in this tab", help } satisfies Fault;
+  }
+  return lab();
+};
+const trainingAlone = async () => {
+  closeChat();
+  if (desk?.busy) throw busy();
+  return training();
+};
 const feedback = once(async () => new FeedbackLog((await runs()).desk()));
 
 let chat: Chat | undefined;
@@ -57,6 +79,7 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
     return { device: device.info(), presets: api.presets(), settings: api.settings(), tasks: api.tasks() };
   },
   async bench({ preset, steps, objective }) {
+    if (desk?.busy) throw busy();
     const onstep = (done: number, total: number) => push({ type: "progress", what: "bench", done, total });
     return (await engine()).bench(await gpu(), preset, steps, objective, onstep);
   },
@@ -80,12 +103,10 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
     return (await engine()).estimate(await gpu(), await specOf(spec, await runs()));
   },
   async start({ name, spec }) {
-    closeChat();
-    return { run: await (await training()).start(name, spec) };
+    return { run: await (await trainingAlone()).start(name, spec) };
   },
   async resume({ run }) {
-    closeChat();
-    return { run: await (await training()).resume(run) };
+    return { run: await (await trainingAlone()).resume(run) };
   },
   async pause() {
     (await training()).pause();
@@ -189,6 +210,42 @@ const answers: { [C in Call]: (args: Calls[C]["args"]) => Promise<Calls[C]["repl
     (await runs()).serve(url);
     return null;
   },
+
+  async lab_options() {
+    return (await labEngine()).lab_options();
+  },
+  async lab_estimate({ trial }) {
+    return (await labEngine()).lab_estimate(await gpu(), trial);
+  },
+  async lab_race({ config }) {
+    return (await labAlone()).race(config);
+  },
+  async lab_checks({ only, seed }) {
+    return (await labAlone()).checks(only, seed);
+  },
+  async lab_compare(args) {
+    return (await labAlone()).compare(args);
+  },
+  async lab_resume(args) {
+    return (await labAlone()).compare(args);
+  },
+  async lab_stop() {
+    desk?.stop();
+    return null;
+  },
+  async labs() {
+    return (await lab()).list();
+  },
+  async lab_look(args) {
+    return (await lab()).look(args.lab);
+  },
+  async lab_report(args) {
+    return (await lab()).report(args.lab);
+  },
+  async lab_remove(args) {
+    return (await lab()).remove(args.lab);
+  },
+
   async storage() {
     const { usage = 0, quota = 0 } = await navigator.storage.estimate();
     return { usage, quota };

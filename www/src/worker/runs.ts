@@ -5,8 +5,6 @@ import { columnsOf, linesOf, stagesOf } from "./history";
 import { OpfsStore, type RunFiles } from "./opfs";
 import { ServedRun } from "./served";
 
-const CHANNEL = "tbrm-runs";
-
 interface About {
   name: string;
   created: number;
@@ -18,7 +16,7 @@ const SERVED = "served";
 const lockName = (run: string) => `tbrm-run-${run}`;
 
 export class Runs {
-  private readonly channel = new BroadcastChannel(CHANNEL);
+  private readonly channel: BroadcastChannel;
 
   private served: ServedRun | undefined;
   /** The runs that this tab has locked. */
@@ -31,13 +29,15 @@ export class Runs {
     private readonly all: FileSystemDirectoryHandle,
     private readonly onchange: () => void,
   ) {
+    this.channel = new BroadcastChannel(`tbrm-${all.name}`);
     this.channel.onmessage = () => onchange();
   }
 
-  static async open(onchange: () => void): Promise<Runs> {
+  /** What is kept in `folder`: runs, or what else is a folder with a name and one writer. */
+  static async open(onchange: () => void, folder = "runs"): Promise<Runs> {
     try {
       const root = await navigator.storage.getDirectory();
-      return new Runs(root, await root.getDirectoryHandle("runs", { create: true }), onchange);
+      return new Runs(root, await root.getDirectoryHandle(folder, { create: true }), onchange);
     } catch (error) {
       throw {
         kind: "store",
@@ -83,21 +83,27 @@ export class Runs {
     return run === SERVED && this.served ? this.served : this.store(run);
   }
 
-  async list(): Promise<RunInfo[]> {
+  /** The folders, the newest first, and whether some tab writes them. */
+  async entries(): Promise<(About & { id: string; busy: boolean })[]> {
     const ids: string[] = [];
     for await (const handle of this.all.values()) if (handle.kind === "directory") ids.push(handle.name);
     const busy = await locked();
     for (const id of ids) if (busy.has(lockName(id)) && !this.own.has(id)) this.watch(id);
+    const entries = await Promise.all(
+      ids.map(async (id) => ({ ...(await this.about(id)), id, busy: busy.has(lockName(id)) })),
+    );
+    return entries.sort((a, b) => b.created - a.created);
+  }
+
+  async list(): Promise<RunInfo[]> {
+    const entries = await this.entries();
     const infos = await Promise.all(
-      ids.map(async (id) => ({
-        ...(await infoOf(await this.store(id))),
-        ...(await this.about(id)),
-        id,
-        busy: busy.has(lockName(id)),
+      entries.map(async (entry) => ({
+        ...(await infoOf(await this.store(entry.id))),
+        ...entry,
         served: false,
       })),
     );
-    infos.sort((a, b) => b.created - a.created);
     if (!this.served) return infos;
     const info = await infoOf(this.served);
     const about = { id: SERVED, name: "Served run", created: 0, busy: false, served: true };

@@ -32,6 +32,10 @@ export class Training {
     this.judge = new Judge(push);
   }
 
+  get busy(): boolean {
+    return this.state !== "idle";
+  }
+
   async start(name: string, input: SpecInput): Promise<string> {
     // Its last stage is online. Where it cannot be had, that stage says so.
     if (input.model.kind === "demo") void fetchSecond().catch(() => {});

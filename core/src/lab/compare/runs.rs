@@ -3,19 +3,21 @@
 use std::rc::Rc;
 
 use super::{
-    CompareConfig, CompareInputs, Outcome, Outcomes, Point, RESULTS, Start, run_key, start_key, tune_key,
+    CompareConfig, CompareInputs, Outcome, Outcomes, Point, RESULTS, SoFar, Start, Work, run_key, start_key,
+    tune_key,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::Mean;
 use crate::gpu::Gpu;
 use crate::lab::arm::Arm;
 use crate::lab::drawing::Drawing;
-use crate::lab::start::{Beginning, as_prompts, given, too_few, warm_start};
+use crate::lab::start::{Beginning, Drawn, as_prompts, given, not_started, too_few, warm_start};
 use crate::lab::{LabEvent, Tell, go_on, keep};
 use crate::online::Rewards;
 use crate::rng::Stream;
 use crate::run::within::Within;
 use crate::run::{Event, File, OnlineInputs, OnlineOptions, OnlinePlan, Options, Run, Setup, Store};
+use crate::train::Estimate;
 use crate::train::tune::Tuned;
 
 /// One prompt in this many is held out where no held-out prompts are given, and another for choosing learning rates.
@@ -30,6 +32,20 @@ struct Ground {
     held_out: File,
     reward: String,
     max_new: usize,
+}
+
+impl Ground {
+    fn of_task(task: &str, seed: u64, beginning: Beginning, drawn: &Drawn) -> Ground {
+        Ground {
+            seed,
+            beginning,
+            prompts: as_prompts("problems", &drawn.train),
+            validation: as_prompts("validation problems", &drawn.validation),
+            held_out: as_prompts("held-out problems", &drawn.held_out),
+            reward: format!("task:{task}"),
+            max_new: drawn.max_new(),
+        }
+    }
 }
 
 /// A comparison under way.
@@ -113,6 +129,10 @@ impl<S: Store> Lab<'_, '_, S> {
         self.outcomes.insert(key, outcome);
         keep(&*self.store, RESULTS, &self.outcomes).await?;
         (self.tell)(LabEvent::Ended { found });
+        let so_far = SoFar::new(self.config, &self.outcomes);
+        if so_far.done > 0 {
+            (self.tell)(LabEvent::Compared(Box::new(so_far)));
+        }
         Ok(())
     }
 
@@ -125,15 +145,7 @@ impl<S: Store> Lab<'_, '_, S> {
                 let with = (&mut *self.tuned, &mut *self.tell);
                 let folder = format!("starts/seed-{seed}");
                 let begun = warm_start(self.gpu, &self.store, &folder, start, &drawn, seed, with).await?;
-                Ok(begun.map(|beginning| Ground {
-                    seed,
-                    beginning,
-                    prompts: as_prompts("problems", &drawn.train),
-                    validation: as_prompts("validation problems", &drawn.validation),
-                    held_out: as_prompts("held-out problems", &drawn.held_out),
-                    reward: format!("task:{}", start.task),
-                    max_new: drawn.max_new(),
-                }))
+                Ok(begun.map(|beginning| Ground::of_task(&start.task, seed, beginning, &drawn)))
             }
             (Start::Given { model, reward, max_new_tokens, .. }, Some(inputs)) => {
                 let [prompts, validation, held_out] = parts(&inputs.prompts, inputs.eval.as_ref());
@@ -154,38 +166,10 @@ impl<S: Store> Lab<'_, '_, S> {
         }
     }
 
-    /// What a run of `arm` on `ground` is, measured on `eval`.
-    fn plan(&self, arm: &Arm, ground: &Ground, eval: &File) -> Result<OnlinePlan> {
-        let CompareConfig { steps, batch, evaluations, samples, .. } = *self.config;
-        let base = Options {
-            seed: Some(ground.seed),
-            checkpoint_every: Some(steps),
-            eval_every: Some((steps / evaluations).max(1)),
-            keep: Some(1),
-            ..Options::default()
-        };
-        let online = OnlineOptions {
-            rewards: vec![ground.reward.clone()],
-            max_new_tokens: Some(ground.max_new),
-            eval_samples: Some(samples),
-            ..OnlineOptions::default()
-        };
-        // Whole steps: the last one of a pass would have fewer completions, and fewer where there is one of each prompt than where
-        // there are four.
-        let prompts = whole(&ground.prompts, batch);
-        too_few("prompts to train on", count(&ground.prompts), batch)?;
-        too_few("held-out prompts", count(eval), 2)?;
-        let (options, online) = arm.options((steps, batch), count(&prompts), &base, &online);
-        let files = ground.beginning.files.clone();
-        let rewards = Rewards::parse(&online.rewards, &[])?;
-        let inputs = OnlineInputs::read(files, &prompts, Some(eval), &[], &options, &online, rewards)?;
-        OnlinePlan::new(self.gpu, inputs, options, &online, None)
-    }
-
     /// One run; false where the front end asked to stop.
     async fn run(&mut self, key: &str, arm: &Arm, ground: &Ground, eval: &File) -> Result<bool> {
         self.began(key.to_owned());
-        let plan = self.plan(arm, ground, eval).map_err(|error| error.at(&arm.name))?;
+        let plan = plan(self.gpu, self.config, arm, ground, eval).map_err(|error| error.at(&arm.name))?;
         let mut outcome = Outcome {
             seed: ground.seed,
             learning_rate: plan.config.learning_rate,
@@ -202,24 +186,28 @@ impl<S: Store> Lab<'_, '_, S> {
         let variants = self.tuned.variants(self.gpu, &setup.config, &model, &likely).await?;
         let mut run = Run::open(self.gpu, place, setup, model, None, Some(variants), None).await?;
         let (mut tokens, mut step) = (0, 0);
-        let ended = go_on(&mut run, self.tell, |event| match event {
-            Event::Rollouts(rollouts) => {
-                outcome.completions += rollouts.completions;
-                outcome.tokens += rollouts.tokens;
-                outcome.rollout_seconds += rollouts.seconds;
-                outcome.seconds += rollouts.seconds;
+        let ended = go_on(&mut run, self.tell, |event| {
+            match event {
+                Event::Rollouts(rollouts) => {
+                    outcome.completions += rollouts.completions;
+                    outcome.tokens += rollouts.tokens;
+                    outcome.rollout_seconds += rollouts.seconds;
+                    outcome.seconds += rollouts.seconds;
+                }
+                Event::Step { metrics } => {
+                    outcome.seconds += metrics.step_time;
+                    (tokens, step) = (metrics.num_tokens, metrics.step);
+                }
+                Event::Measured(measured) => {
+                    let (step, accuracy) = (measured.step, measured.reward);
+                    let standard_error = measured.standard_error;
+                    outcome.points.push(Point { step, tokens, accuracy, standard_error });
+                    let (arm, seed) = (arm.name.clone(), ground.seed);
+                    return Some(LabEvent::Measured { arm, seed, tokens, accuracy });
+                }
+                _ => {}
             }
-            Event::Step { metrics } => {
-                outcome.seconds += metrics.step_time;
-                (tokens, step) = (metrics.num_tokens, metrics.step);
-            }
-            Event::Measured(measured) => outcome.points.push(Point {
-                step: measured.step,
-                tokens,
-                accuracy: measured.reward,
-                standard_error: measured.standard_error,
-            }),
-            _ => {}
+            None
         });
         match ended.await {
             Ok(true) => {}
@@ -238,7 +226,7 @@ impl<S: Store> Lab<'_, '_, S> {
     /// The accuracy of the model as it starts.
     async fn measure(&self, ground: &Ground) -> Result<Outcome> {
         let arm = &self.config.arms[0];
-        let plan = self.plan(arm, ground, &ground.held_out)?;
+        let plan = plan(self.gpu, self.config, arm, ground, &ground.held_out)?;
         let model = plan.load(self.gpu, &ground.beginning.weights)?;
         let OnlinePlan { inputs, online, .. } = plan;
         let OnlineInputs { model: files, eval, rewards, .. } = inputs;
@@ -249,6 +237,63 @@ impl<S: Store> Lab<'_, '_, S> {
         let point = Point { step: 0, tokens: 0, accuracy: mean, standard_error };
         Ok(Outcome { seed: ground.seed, points: vec![point], ..Outcome::default() })
     }
+}
+
+/// What a run of `arm` on `ground` is, measured on `eval`.
+fn plan(gpu: &Gpu, config: &CompareConfig, arm: &Arm, ground: &Ground, eval: &File) -> Result<OnlinePlan> {
+    let CompareConfig { steps, batch, evaluations, samples, .. } = *config;
+    let base = Options {
+        seed: Some(ground.seed),
+        checkpoint_every: Some(steps),
+        eval_every: Some((steps / evaluations).max(1)),
+        keep: Some(1),
+        ..Options::default()
+    };
+    let online = OnlineOptions {
+        rewards: vec![ground.reward.clone()],
+        max_new_tokens: Some(ground.max_new),
+        eval_samples: Some(samples),
+        ..OnlineOptions::default()
+    };
+    // Whole steps: the last one of a pass would have fewer completions, and fewer where there is one of each prompt than where
+    // there are four.
+    let prompts = whole(&ground.prompts, batch);
+    too_few("prompts to train on", count(&ground.prompts), batch)?;
+    too_few("held-out prompts", count(eval), 2)?;
+    let (options, online) = arm.options((steps, batch), count(&prompts), &base, &online);
+    let files = ground.beginning.files.clone();
+    let rewards = Rewards::parse(&online.rewards, &[])?;
+    let inputs = OnlineInputs::read(files, &prompts, Some(eval), &[], &options, &online, rewards)?;
+    OnlinePlan::new(gpu, inputs, options, &online, None)
+}
+
+/// See [`super::work`].
+pub(super) fn work(gpu: &Gpu, config: &CompareConfig) -> Result<Work> {
+    let Start::Task(start) = &config.start else {
+        let what = "the work of a comparison is known beforehand on an embedded task only";
+        return Err(Error::new(ErrorKind::Config, what, "choose a task"));
+    };
+    let drawn = start.draw(config.seed)?;
+    let (beginning, warm_tokens) = not_started(start, &drawn, config.seed)?;
+    let ground = Ground::of_task(&start.task, config.seed, beginning, &drawn);
+    let plans = config
+        .arms
+        .iter()
+        .map(|arm| plan(gpu, config, arm, &ground, &ground.held_out).map_err(|error| error.at(&arm.name)));
+    let estimates: Vec<Estimate> = plans.map(|plan| Ok(plan?.estimate)).collect::<Result<_>>()?;
+    // Each token is drawn and then trained on; measuring draws whole completions too, at the start once for all.
+    let trained: u64 = estimates.iter().map(|estimate| estimate.tokens).sum();
+    let measurements = config.evaluations * config.arms.len() as u64 + 1;
+    let positions = ground.beginning.files.config.max_position_embeddings;
+    let measured = measurements * (start.held_out * config.samples * positions) as u64;
+    let arms = config.arms.len();
+    Ok(Work {
+        runs: arms * config.seeds as usize,
+        steps: config.seeds * (start.warm_steps + config.steps * arms as u64),
+        tokens: config.seeds * (warm_tokens + 2 * trained + measured),
+        params: estimates.iter().map(|estimate| estimate.params).max().unwrap_or(0),
+        total_bytes: estimates.iter().map(|estimate| estimate.total_bytes).max().unwrap_or(0),
+    })
 }
 
 /// Lines that are not empty.

@@ -57,8 +57,33 @@ pub struct CurvePoint {
     pub accuracy: Interval,
 }
 
+/// Where a comparison stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SoFar {
+    /// What it is made of.
+    pub config: CompareConfig,
+    /// Runs done.
+    pub done: usize,
+    /// All of them.
+    pub runs: usize,
+    /// What they come to, with arms as they were given; numbers are NaN where an arm has no run yet.
+    pub comparison: Option<Comparison>,
+}
+
+impl SoFar {
+    /// Of outcomes that need not be complete.
+    pub(super) fn new(config: &CompareConfig, outcomes: &Outcomes) -> SoFar {
+        let seeds = config.seed..config.seed + config.seeds;
+        let keys: Vec<String> =
+            seeds.flat_map(|seed| config.arms.iter().map(move |arm| run_key(arm, seed))).collect();
+        let done = keys.iter().filter(|key| outcomes.contains_key(*key)).count();
+        let comparison = (done > 0).then(|| Comparison::new(config, config.arms.clone(), outcomes));
+        SoFar { config: config.clone(), done, runs: keys.len(), comparison }
+    }
+}
+
 impl Comparison {
-    /// Of outcomes that are complete.
+    /// Of outcomes whose seeds are complete from the first on.
     pub(super) fn new(config: &CompareConfig, arms: Vec<Arm>, outcomes: &Outcomes) -> Comparison {
         let seeds = config.seed..config.seed + config.seeds;
         let starts: Vec<Point> = seeds

@@ -1,12 +1,14 @@
 //! Comparisons in memory. A missing adapter fails those that train.
 
+use std::cell::RefCell;
+
 use tbrm_testing::{block_on, gpu_test};
 
 use super::runs::{parts, whole};
 use super::summary::accuracy_at;
 use super::*;
 use crate::gpu::GpuOptions;
-use crate::lab::LabEvent;
+use crate::lab::{LabEvent, keep};
 use crate::run::MemoryStore;
 
 fn config(arms: &[&str], rates: &[f64]) -> CompareConfig {
@@ -61,6 +63,30 @@ fn objectives_are_compared_at_the_tokens_that_all_of_them_reached() {
 }
 
 #[test]
+fn what_is_done_of_a_comparison_can_be_looked_at() {
+    let config = config(&["tbrm", "grpo"], &[]);
+    let mut outcomes = Outcomes::new();
+    outcomes.insert(start_key(3), outcome(&[(0, 0.1)], 0.0));
+    assert_eq!(SoFar::new(&config, &outcomes).comparison, None);
+    outcomes.insert(run_key(&config.arms[0], 3), outcome(&[(50, 0.3), (100, 0.5)], 4.0));
+    let store = MemoryStore::default();
+    assert_eq!(block_on(so_far(&store)).unwrap(), None);
+    block_on(async {
+        let settings = serde_json::json!({"lab": "compare", "settings": config});
+        store.write("config.json", settings.to_string().as_bytes()).await.unwrap();
+        keep(&store, RESULTS, &outcomes).await.unwrap();
+    });
+    let found = block_on(so_far(&store)).unwrap().unwrap();
+    assert_eq!((found.config, found.done, found.runs), (config, 1, 4));
+    let [tbrm, grpo] = &found.comparison.as_ref().unwrap().arms[..] else { panic!("two") };
+    assert_eq!((tbrm.accuracy.mean, tbrm.curve.len()), (0.5, 3));
+    // Nothing is known of it yet.
+    assert!(grpo.accuracy.mean.is_nan() && grpo.curve.is_empty() && grpo.each.is_empty());
+    block_on(store.write("config.json", b"{\"lab\": \"sweep\", \"settings\": {}}")).unwrap();
+    assert_eq!(block_on(so_far(&store)).unwrap_err().kind, ErrorKind::Checkpoint);
+}
+
+#[test]
 fn between_measurements_accuracy_is_on_the_line() {
     let curve = outcome(&[(0, 0.0), (10, 0.5), (20, 0.6)], 1.0).points;
     for (tokens, want) in [(0.0, 0.0), (5.0, 0.25), (10.0, 0.5), (15.0, 0.55), (99.0, 0.6)] {
@@ -111,10 +137,19 @@ fn a_comparison_goes_on_where_it_was_stopped() {
     let config = config(&["tbrm", "grpo", "sft", "tbrm:logs"], &[1e-3, 3e-3]);
     let store = Rc::new(MemoryStore::default());
     let mut tuned = Tuned::default();
+    // Of the runs that began: the accuracies that were told on the way, and where the comparison stood then.
+    let (measured, stood) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
     let mut go = |store: &Rc<MemoryStore>, config: &CompareConfig, most: usize| {
         let mut ended = 0;
         let mut tell = |event: LabEvent| {
-            ended += usize::from(matches!(event, LabEvent::Ended { .. }));
+            match event {
+                LabEvent::Ended { .. } => ended += 1,
+                LabEvent::Measured { arm, seed, accuracy, .. } => {
+                    measured.borrow_mut().push((arm, seed, accuracy))
+                }
+                LabEvent::Compared(so_far) => stood.borrow_mut().push(so_far.done),
+                _ => {}
+            }
             ended < most
         };
         let done = block_on(compare(&gpu, store.clone(), config, None, &mut tuned, &mut tell));
@@ -147,9 +182,18 @@ fn a_comparison_goes_on_where_it_was_stopped() {
     }
     let report = String::from_utf8(block_on(store.read(REPORT)).unwrap().unwrap()).unwrap();
     assert!(report.contains("tbrm:logs") && report.contains("<svg") && !report.contains("NaN"), "{report}");
+    let of_last = |(arm, seed, _): &&(String, u64, f64)| arm == "grpo" && *seed == 4;
+    let told: Vec<f64> = measured.borrow().iter().filter(of_last).map(|(.., accuracy)| *accuracy).collect();
+    // Of a run that was stopped the first measurement may have been told before.
+    let whole: Vec<f64> =
+        after[&run_key(&config.arms[1], 4)].points.iter().map(|point| point.accuracy).collect();
+    assert!(whole.len() == 2 && told.ends_with(&whole), "{whole:?} of {told:?}");
+    assert_eq!(*stood.borrow(), [1, 2, 3, 4, 4, 5, 6, 7, 8]);
     // Done: nothing runs again, and other settings are refused.
     let (again, ended) = go(&store, &config, usize::MAX).unwrap();
     assert_eq!((again, ended), (Some(done), 0));
+    let found = block_on(so_far(&*store)).unwrap().unwrap();
+    assert_eq!((found.done, found.runs), (8, 8));
     let other = CompareConfig { steps: 3, ..config };
     let error = go(&store, &other, usize::MAX).unwrap_err();
     assert!(error.what.contains("steps is 2 in the experiment"), "{error}");

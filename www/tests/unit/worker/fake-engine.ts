@@ -11,6 +11,7 @@ import type {
   Setting,
 } from "../../../src/protocol";
 import type { Chat, Engine, Gpu, RunSpec, Session, Store } from "../../../src/worker/engine";
+import { fakeLab } from "./fake-lab";
 
 export interface FakeOptions {
   /** Milliseconds that a step takes. */
@@ -349,6 +350,7 @@ export function fakeEngine(options: FakeOptions): Engine {
       },
     },
     Chat: { open: async () => new FakeChat() },
+    ...fakeLab(options.pace),
     async compare(_gpu, _before, _after, prompts, _drawing, scale, onpart) {
       for (let done = 1; done <= 3; done++) {
         await wait(options.pace);

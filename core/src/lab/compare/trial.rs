@@ -1,0 +1,82 @@
+//! A comparison on a small budget: what a front end asks for by a few numbers.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CompareConfig, Start};
+use crate::error::Result;
+use crate::lab::arm::Arm;
+use crate::lab::start::TaskStart;
+
+/// A comparison on an embedded task that takes a minute or two without a GPU, where nothing else is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trial {
+    /// The task, with its level.
+    pub task: String,
+    /// The contenders, as [`Arm::parse`] reads them.
+    pub objectives: Vec<String>,
+    /// The first seed.
+    pub seed: u64,
+    /// How many seeds.
+    pub seeds: u64,
+    /// Optimizer steps of a run.
+    pub steps: u64,
+    /// Completions of a step.
+    pub batch: usize,
+    /// How often accuracy is measured during a run.
+    pub evaluations: u64,
+    /// Completions of each held-out prompt.
+    pub samples: usize,
+    /// Problems to train on.
+    pub problems: usize,
+    /// Problems that accuracy is measured on.
+    pub held_out: usize,
+    /// Steps of the warm start.
+    pub warm_steps: u64,
+}
+
+impl Default for Trial {
+    fn default() -> Self {
+        Trial {
+            task: "sort-1".to_owned(),
+            objectives: ["tbrm", "grpo"].map(str::to_owned).into(),
+            seed: 0,
+            seeds: 3,
+            steps: 40,
+            batch: 32,
+            evaluations: 4,
+            samples: 2,
+            problems: 400,
+            held_out: 64,
+            warm_steps: 100,
+        }
+    }
+}
+
+impl Trial {
+    /// The comparison that this asks for.
+    ///
+    /// # Errors
+    /// As [`Arm::parse`].
+    pub fn config(&self) -> Result<CompareConfig> {
+        let start = TaskStart {
+            problems: self.problems,
+            held_out: self.held_out,
+            warm_steps: self.warm_steps,
+            // No learning rate is chosen, so nothing is validated.
+            validation: 0,
+            ..TaskStart::new(&self.task)
+        };
+        Ok(CompareConfig {
+            start: Start::Task(start),
+            arms: self.objectives.iter().map(|name| Arm::parse(name)).collect::<Result<_>>()?,
+            seed: self.seed,
+            seeds: self.seeds,
+            steps: self.steps,
+            batch: self.batch,
+            evaluations: self.evaluations,
+            samples: self.samples,
+            learning_rates: Vec::new(),
+        })
+    }
+}
