@@ -12,7 +12,7 @@ story("logs of one's own are chosen, checked, trained on, kept and downloaded", 
   const browser = await open();
   const tab = await browser.tab(site.url);
   await tab.state("ready");
-  await tab.page.click("text=Train on your own logs");
+  await tab.page.click("text=Train your own");
   const chooser = tab.page.waitForEvent("filechooser");
   await tab.page.locator(".drop", { hasText: "Drop logs" }).getByText("Choose files").click();
   await (await chooser).setFiles(file);
