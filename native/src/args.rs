@@ -1,5 +1,6 @@
 //! The command line: every command, its options, their defaults and their help. Nothing here acts on them.
 
+mod collect;
 mod lab;
 mod names;
 mod rl;
@@ -9,12 +10,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use collect::{CollectArgs, RemoteSamplingArgs, ServerArgs};
 pub use lab::{CompareArgs, PilotArgs, PlaceArgs, SweepArgs, WarmArgs};
 pub use names::with_options;
 pub use rl::{EvalPrompts, RlArgs, RolloutArgs};
 pub use values::{
-    BenchWeights, Calibrate, KlEstimator, LogFormat, LossType, Objective, Preset, PromptStyle, Schedule,
-    TokenizerSource, Truncated,
+    BenchWeights, Calibrate, Endpoint, KlEstimator, LogFormat, LossType, Objective, Preset, PromptStyle,
+    Schedule, TokenizerSource, Truncated,
 };
 use values::{not_negative, positive, positive_count, probability};
 
@@ -73,6 +75,11 @@ pub enum Command {
         after_help = "Example:\n  tbrm rl --model models/base --prompts problems.jsonl --reward numeric --rollouts 1 --out runs/online"
     )]
     Rl(Box<RlArgs>),
+    /// Completions of prompts by any OpenAI-compatible server, judged and written as records to train from
+    #[command(
+        after_help = "Example:\n  tbrm collect --url http://localhost:8000 --model Qwen/Qwen2.5-1.5B --prompts problems.jsonl --rollouts 4 --reward math --out logs.jsonl"
+    )]
+    Collect(Box<CollectArgs>),
     /// Log-probs, implicit rewards and Bellman residuals of logged completions
     #[command(
         after_help = "Example:\n  tbrm score --model runs/first/model --reference models/base --data logs.jsonl --beta 0.05 --out scores.jsonl"
