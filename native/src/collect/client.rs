@@ -66,6 +66,8 @@ struct Trouble {
 
 const CHECK_URL: &str = "check --url and --model, and that the server runs";
 const REFUSED: &str = "correct the prompt or the options, or set such prompts aside with --set-aside-failures; --request changes the fields of requests";
+const CERTIFICATE: &str =
+    "check --url; a certificate of your own must be among the system's (SSL_CERT_FILE on Linux)";
 const NONSENSE: &str = "check that --url is an OpenAI-compatible server";
 
 impl Client {
@@ -231,6 +233,10 @@ impl Client {
                 let what = format!("no answer in {} s", self.server.timeout.as_secs_f64());
                 trouble(what, "raise --timeout, or lower --max-new-tokens or --concurrency", true, false)
             }
+            // So rustls says what is wrong with a certificate.
+            ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                trouble(format!("cannot talk to {url}: {error}"), CERTIFICATE, false, true)
+            }
             ureq::Error::Io(error) if never_connected(&error) => {
                 trouble(format!("cannot reach {url}: {error}"), CHECK_URL, true, true)
             }
@@ -245,12 +251,7 @@ impl Client {
             ),
             ureq::Error::Protocol(_) => trouble(format!("no HTTP came back: {error}"), NONSENSE, true, true),
             ureq::Error::BodyExceedsLimit(_) => trouble(error.to_string(), NONSENSE, false, false),
-            _ => trouble(
-                format!("cannot talk to {url}: {error}"),
-                "check --url; a certificate of your own must be among the system's (SSL_CERT_FILE on Linux)",
-                false,
-                true,
-            ),
+            _ => trouble(format!("cannot talk to {url}: {error}"), CERTIFICATE, false, true),
         }
     }
 }
