@@ -6,6 +6,7 @@
 //! looks in every few steps (about once a second where a readback is slow): it collects what was drawn, lets waiting
 //! prompts into free slots, and goes over to a plan of fewer rows when few sequences are left.
 
+pub mod bench;
 mod generation;
 mod settings;
 mod stop;

@@ -15,8 +15,8 @@ pub use lab::{CompareArgs, PilotArgs, PlaceArgs, SweepArgs, WarmArgs};
 pub use names::with_options;
 pub use rl::{EvalPrompts, RlArgs, RolloutArgs};
 pub use values::{
-    BenchWeights, Calibrate, Endpoint, KlEstimator, LogFormat, LossType, Objective, Preset, PromptStyle,
-    Schedule, TokenizerSource, Truncated,
+    BenchWeights, BenchWork, Calibrate, Endpoint, KlEstimator, LogFormat, LossType, Objective, Preset,
+    PromptStyle, Schedule, TokenizerSource, Truncated,
 };
 use values::{not_negative, positive, positive_count, probability};
 
@@ -103,8 +103,10 @@ pub enum Command {
         after_help = "Example:\n  tbrm task countdown-2 --count 2000 --out problems.jsonl\n  tbrm task sort-3 --count 1000 --demonstrations 4 --out logs.jsonl"
     )]
     Task(TaskArgs),
-    /// Speed and memory of one optimizer step on random data
-    #[command(after_help = "Example:\n  tbrm bench --preset tiny --json")]
+    /// Speed and memory of one optimizer step, or of generation, on random data
+    #[command(
+        after_help = "Example:\n  tbrm bench --preset tiny --json\n  tbrm bench rollouts --preset tiny --batch 64"
+    )]
     Bench(BenchArgs),
     /// What the method promises, checked on problems that are solved exactly
     #[command(after_help = "Example:\n  tbrm theory --out theory.html")]
@@ -512,6 +514,9 @@ pub struct TaskArgs {
 /// Options of `bench`.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
+    /// What is measured
+    #[arg(value_enum, value_name = "WORK", default_value_t)]
+    pub work: BenchWork,
     /// The model and batch
     #[arg(long, value_enum, default_value = "tiny")]
     pub preset: Preset,
@@ -521,7 +526,13 @@ pub struct BenchArgs {
     /// Random weights and data, or those that are a hash of their index, as in the peers' programs
     #[arg(long, value_enum, default_value_t)]
     pub weights: BenchWeights,
-    /// Measured steps, after two that warm up
+    /// rollouts: sequences generated at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive_count)]
+    pub batch: usize,
+    /// rollouts: 0 takes the likeliest token
+    #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = not_negative, allow_negative_numbers = true)]
+    pub temperature: f64,
+    /// Measured steps, after two that warm up; of rollouts, measured times after one
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive_count)]
     pub steps: usize,
     /// Measure GPU time per kernel: a table, and a trace for Perfetto in FILE (default: trace.json)

@@ -195,6 +195,16 @@ impl From<Schedule> for tbrm_core::train::Schedule {
     }
 }
 
+/// What `bench` measures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum BenchWork {
+    /// One optimizer step
+    #[default]
+    Step,
+    /// Generation at fixed lengths: an eighth of the preset's length is prompt
+    Rollouts,
+}
+
 /// `--weights` of `bench`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BenchWeights {
