@@ -34,7 +34,10 @@ def main():
     parser.add_argument("--pairs", type=int, default=5, help="how often both are measured (default 5)")
     parser.add_argument("--times", type=int, default=5, help="of which each takes the median (default 5)")
     parser.add_argument("--tbrm", default="target/release/tbrm", help="the binary (default target/release/tbrm)")
+    parser.add_argument("--threads", type=int, default=0, help="of torch (default: its own choice)")
     args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
     model = peer(*PRESETS[args.preset])
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, transformers {transformers.__version__}")
     same = True
@@ -47,7 +50,7 @@ def main():
             same &= tokens == report["tokens"]
             ours.append(report["tokens_per_s"])
             theirs.append(speed)
-            print(f"  batch {batch}: tbrm {ours[-1]:.0f} tokens/s, transformers {theirs[-1]:.0f}, {ours[-1] / theirs[-1]:.2f}")
+            print(flush=True, end=f"  batch {batch}: tbrm {ours[-1]:.0f} tokens/s, transformers {theirs[-1]:.0f}, {ours[-1] / theirs[-1]:.2f}\n")
         one, other = (float(numpy.median(speeds)) for speeds in (ours, theirs))
         ratio = float(numpy.median([a / b for a, b in zip(ours, theirs)]))
         print(f"{args.preset}, batch {batch}, {report['driver']}: tbrm {one:.0f} tokens/s, transformers {other:.0f}; median ratio {ratio:.2f}")

@@ -2,11 +2,14 @@
 
 use super::{Prompt, Rollout, RolloutConfig, Sampling};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Profile};
 use crate::model::Preset;
 use crate::platform::now;
 use crate::train::bench::{Weights, model, token_ids};
 use crate::train::checkpoint::device_name;
+
+/// Decode steps of a profile.
+const PROFILED: usize = 20;
 
 /// What is generated, and how often.
 #[derive(Clone, Copy, Debug)]
@@ -52,11 +55,16 @@ pub struct Report {
     pub tokens: Vec<u32>,
 }
 
-/// Does the work; `told` hears how often it was done so far.
+/// Does the work; `told` hears how often it was done so far. With `profile` the last decode step is repeated then, its kernels timed.
 ///
 /// # Errors
 /// As [`Rollout::new`] and [`Rollout::generate`]; [`ErrorKind::Config`] for no work.
-pub async fn measure(gpu: &Gpu, work: &Work, mut told: impl FnMut(usize)) -> Result<Report> {
+pub async fn measure(
+    gpu: &Gpu,
+    work: &Work,
+    profile: Option<&mut Profile>,
+    mut told: impl FnMut(usize),
+) -> Result<Report> {
     let Work { preset, weights, batch, temperature, times } = *work;
     if batch == 0 || times == 0 {
         let what = format!("a benchmark of {batch} prompts, {times} times, measures nothing");
@@ -92,6 +100,11 @@ pub async fn measure(gpu: &Gpu, work: &Work, mut told: impl FnMut(usize)) -> Res
     }
     // An error that arrives after the last token still means that the figures are of nothing.
     gpu.check()?;
+    if let Some(profile) = profile {
+        for _ in 0..PROFILED {
+            rollout.decode_plan(rollout.decode_rows(batch)).profile(gpu, profile).await?;
+        }
+    }
     seconds.sort_by(f64::total_cmp);
     let median = seconds[times / 2];
     Ok(Report {

@@ -1,10 +1,11 @@
 //! `tbrm bench`: tokens a second of one optimizer step.
 
 use pollster::block_on;
+use tbrm_core::Gpu;
+use tbrm_core::gpu::Profile;
 use tbrm_core::model::Preset;
 use tbrm_core::rollout::bench::{Work, measure};
 use tbrm_core::train::bench::{Bench, Report, Weights};
-use tbrm_core::{Error, ErrorKind, Gpu};
 
 use crate::args::{BenchArgs, BenchWeights, BenchWork, Common};
 use crate::exit::{Failure, Outcome};
@@ -48,15 +49,16 @@ fn rollouts(
     preset: Preset,
     weights: Weights,
 ) -> Result<Outcome, Failure> {
-    if args.profile.is_some() {
-        let what = "--profile is of optimizer steps";
-        return Err(Error::new(ErrorKind::Config, what, "leave it out with `bench rollouts`").into());
-    }
     let (batch, temperature) = (args.batch, args.temperature as f32);
     let work = Work { preset, weights, batch, temperature, times: args.steps };
     let mut progress = Progress::new("bench", args.steps as u64, 0, common.quiet);
-    let report = block_on(measure(gpu, &work, |done| progress.update(done as u64, "times")))?;
+    let mut profile = args.profile.as_ref().map(|_| Profile::default());
+    let told = |done| progress.update(done as u64, "times");
+    let report = block_on(measure(gpu, &work, profile.as_mut(), told))?;
     drop(progress);
+    if let (Some(file), Some(profile)) = (&args.profile, &profile) {
+        super::write_profile(profile, file.as_deref())?;
+    }
     super::print(&if common.json {
         format!("{}\n", serde_json::to_string(&report).expect("numbers and text are JSON"))
     } else {
