@@ -74,10 +74,11 @@ pub struct Attempt {
     pub vote: Option<String>,
 }
 
-/// Draws and judges `samples` completions of each problem. Sample `k` of a problem is the same however many are drawn.
+/// Draws and judges `samples` completions of each problem. Sample `k` of a problem is the same however many are drawn. A problem
+/// with a completion that cannot be judged has [`Rewards::score`]'s error in its place.
 ///
 /// # Errors
-/// As [`Rollout::generate`] and [`Rewards::score`].
+/// As [`Rollout::generate`].
 pub async fn attempt(
     rollout: &mut Rollout,
     tokenizer: &Tokenizer,
@@ -86,7 +87,7 @@ pub async fn attempt(
     samples: usize,
     max_new: usize,
     progress: impl FnMut(Progress),
-) -> Result<Vec<Vec<Attempt>>> {
+) -> Result<Vec<Result<Vec<Attempt>>>> {
     let prompt = |i: usize, k: usize| Prompt {
         tokens: problems[i].tokens.clone(),
         stream: (k * problems.len() + i) as u32,
@@ -98,12 +99,15 @@ pub async fn attempt(
         .collect();
     let mut completions = rollout.generate(&prompts, progress).await?.into_iter();
     let mut judge = |problem: &Problem<'_>| {
-        let attempts = completions.by_ref().take(samples).map(|completion| {
-            let text = rollout.text(tokenizer, &completion)?;
+        // All of the problem's completions are taken, also where an early one cannot be judged.
+        let drawn: Vec<Completion> = completions.by_ref().take(samples).collect();
+        let texts = drawn.iter().map(|completion| rollout.text(tokenizer, completion));
+        let texts = texts.collect::<Result<Vec<String>>>()?;
+        let attempts = drawn.into_iter().zip(texts).map(|(completion, text)| {
             let (judged, vote) = (rewards.score(problem.record, &text)?, rewards.vote(&text));
             Ok(Attempt { completion, text, reward: judged.total, rewards: judged.each, vote })
         });
-        attempts.collect::<Result<Vec<_>>>()
+        Ok(attempts.collect())
     };
     problems.iter().map(&mut judge).collect()
 }

@@ -419,6 +419,9 @@ pub struct EvalArgs {
     /// The weight of each reward (default: 1)
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     pub reward_weight: Vec<f64>,
+    /// Leave out problems with a completion whose reward fails or is no finite number, instead of stopping; each is said
+    #[arg(long)]
+    pub set_aside_failures: bool,
     /// What is written around each question
     #[arg(long, value_enum, default_value_t)]
     pub prompt_style: PromptStyle,

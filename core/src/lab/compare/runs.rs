@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use super::{
-    CompareConfig, CompareInputs, Outcome, Outcomes, Point, RESULTS, Start, run_key, start_key, tune_key,
+    CompareConfig, CompareInputs, Outcome, Outcomes, ParseRewards, Point, RESULTS, Start, run_key, start_key,
+    tune_key,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::Mean;
@@ -28,7 +29,7 @@ struct Ground {
     prompts: File,
     validation: File,
     held_out: File,
-    reward: String,
+    rewards: (Vec<String>, Vec<f64>), // kinds and their weights
     max_new: usize,
 }
 
@@ -131,11 +132,11 @@ impl<S: Store> Lab<'_, '_, S> {
                     prompts: as_prompts("problems", &drawn.train),
                     validation: as_prompts("validation problems", &drawn.validation),
                     held_out: as_prompts("held-out problems", &drawn.held_out),
-                    reward: format!("task:{}", start.task),
+                    rewards: (vec![format!("task:{}", start.task)], Vec::new()),
                     max_new: drawn.max_new(),
                 }))
             }
-            (Start::Given { model, reward, max_new_tokens, .. }, Some(inputs)) => {
+            (Start::Given { model, rewards, reward_weights, max_new_tokens, .. }, Some(inputs)) => {
                 let [prompts, validation, held_out] = parts(&inputs.prompts, inputs.eval.as_ref());
                 Ok(Some(Ground {
                     seed,
@@ -143,7 +144,7 @@ impl<S: Store> Lab<'_, '_, S> {
                     prompts,
                     validation,
                     held_out,
-                    reward: reward.clone(),
+                    rewards: (rewards.clone(), reward_weights.clone()),
                     max_new: *max_new_tokens,
                 }))
             }
@@ -165,7 +166,8 @@ impl<S: Store> Lab<'_, '_, S> {
             ..Options::default()
         };
         let online = OnlineOptions {
-            rewards: vec![ground.reward.clone()],
+            rewards: ground.rewards.0.clone(),
+            reward_weights: ground.rewards.1.clone(),
             max_new_tokens: Some(ground.max_new),
             eval_samples: Some(samples),
             ..OnlineOptions::default()
@@ -177,7 +179,8 @@ impl<S: Store> Lab<'_, '_, S> {
         too_few("held-out prompts", count(eval), 2)?;
         let (options, online) = arm.options((steps, batch), count(&prompts), &base, &online);
         let files = ground.beginning.files.clone();
-        let rewards = Rewards::parse(&online.rewards, &[])?;
+        let parse = self.inputs.map_or(Rewards::parse as ParseRewards, |inputs| inputs.parse);
+        let rewards = parse(&online.rewards, &online.reward_weights)?;
         let inputs = OnlineInputs::read(files, &prompts, Some(eval), &[], &options, &online, rewards)?;
         OnlinePlan::new(self.gpu, inputs, options, &online, None)
     }
