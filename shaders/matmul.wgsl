@@ -15,6 +15,7 @@
 // Variants: `tile` for GPUs (workgroup memory), `lane` for CPU adapters, where a barrier costs more than the arithmetic and a
 // load costs four times a multiplication, whence their tall tiles; `lane_sg` shares a's loads within a subgroup of 8,
 // `lane_quad` within a quad, for registers of 4 lanes.
+// `lane_few` is for the few rows of a decode step, of which the others' blocks would be mostly empty: each weight is loaded once.
 // `vec4` is 1.5x faster there and needs stored rows (lda, ldo, ldd, and w's own) and offsets that are multiples of 4; where
 // N is not, it writes up to 3 floats of the padding behind a row of out.
 #variant tile TILE BLOCK_M=64u BLOCK_N=64u WORKGROUP=256u
@@ -28,6 +29,7 @@
 #variant lane_quad CPU QUAD SIXTEENS=1u TILE_QUADS=64u BLOCK_M=16u BLOCK_N=64u WORKGROUP=4u
 #variant lane_quad_vec4 CPU QUAD VEC4 SIXTEENS=1u TILE_QUADS=64u BLOCK_M=16u BLOCK_N=64u WORKGROUP=4u
 #variant lane_quad_tall_vec4 CPU QUAD VEC4 SIXTEENS=2u TILE_QUADS=128u BLOCK_M=32u BLOCK_N=64u WORKGROUP=4u
+#variant lane_few_vec4 CPU FEW VEC4 TILE_QUADS=4u BLOCK_M=4u BLOCK_N=32u WORKGROUP=8u
 #import shared/grid
 
 struct MatmulParams {
@@ -466,6 +468,25 @@ fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
         multiply8(tile, BLOCK_M * $qu + 16u * $bu, w_$q, x_$b_0, x_$b_1);
         multiply8(tile, BLOCK_M * $qu + 16u * $bu + 8u, w_$q, x_$b_2, x_$b_3);
 #endrepeat
+#endrepeat
+    }
+}
+#endif
+
+#if FEW
+// Four rows by the invocation's 4 columns.
+fn quad_place(origin: Place, i: u32) -> vec2<u32> {
+    return vec2(origin.row + i, origin.col + 4u * origin.lane);
+}
+
+fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
+    let a_at = a_start(form, origin.row);
+    let w_at = w_start(form, origin.col + 4u * origin.lane);
+    for (var k = 0u; k < p.k; k += 4u) {
+        let x = a_block(form, a_at, k);
+        let w = w_block(form, w_at, k);
+#repeat i 4
+        (*tile)[$i] += w * x[$i];
 #endrepeat
     }
 }

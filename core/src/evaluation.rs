@@ -75,10 +75,11 @@ pub struct Attempt {
     pub vote: Option<String>,
 }
 
-/// Draws and judges `samples` completions of each problem. Sample `k` of a problem is the same however many are drawn.
+/// Draws and judges `samples` completions of each problem. Sample `k` of a problem is the same however many are drawn. A problem
+/// with a completion that cannot be judged has [`Rewards::score`]'s error in its place.
 ///
 /// # Errors
-/// As [`Rollout::generate`] and [`Rewards::judge`].
+/// As [`Rollout::generate`].
 pub async fn attempt(
     rollout: &mut Rollout,
     tokenizer: &Tokenizer,
@@ -87,7 +88,7 @@ pub async fn attempt(
     samples: usize,
     max_new: usize,
     progress: impl FnMut(Progress),
-) -> Result<Vec<Vec<Attempt>>> {
+) -> Result<Vec<Result<Vec<Attempt>>>> {
     let prompt = |i: usize, k: usize| Prompt {
         tokens: problems[i].tokens.clone(),
         stream: (k * problems.len() + i) as u32,
@@ -107,13 +108,16 @@ pub async fn attempt(
         .enumerate()
         .map(|(i, completion)| Asked { record: problems[i / samples].record, completion })
         .collect();
-    let judged = rewards.judge(&asked, false).await.into_iter().collect::<Result<Vec<_>>>()?;
+    let judged = rewards.judge(&asked, true).await;
     let attempts = completions.into_iter().zip(texts).zip(judged).map(|((completion, text), judged)| {
-        let vote = rewards.vote(&text);
-        Attempt { completion, text, reward: judged.total, rewards: judged.each, vote }
+        let (judged, vote) = (judged?, rewards.vote(&text));
+        Ok(Attempt { completion, text, reward: judged.total, rewards: judged.each, vote })
     });
-    let mut attempts = attempts.collect::<Vec<_>>().into_iter();
-    Ok(problems.iter().map(|_| attempts.by_ref().take(samples).collect()).collect())
+    let attempts: Vec<Result<Attempt>> = attempts.collect();
+    let mut attempts = attempts.into_iter();
+    // All of a problem's are taken, also where an early one cannot be judged.
+    let mut of_one = || attempts.by_ref().take(samples).collect::<Vec<_>>().into_iter().collect();
+    Ok(problems.iter().map(|_| of_one()).collect())
 }
 
 /// A mean over problems.

@@ -6,23 +6,30 @@
 //! looks in every few steps (about once a second where a readback is slow): it collects what was drawn, lets waiting
 //! prompts into free slots, and goes over to a plan of fewer rows when few sequences are left.
 
+pub mod bench;
+mod generation;
+mod settings;
 mod stop;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use crate::data::batch::bucket;
 use crate::data::tokenizer::Tokenizer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::buffer::{Buffer, WORD};
+use crate::gpu::buffer::Buffer;
 use crate::gpu::kernels::sample::{SampleNext, SampleParams};
 use crate::gpu::{Arena, Gpu, Plan, Recorder, Together, View};
+use crate::model::Model;
 use crate::model::cache::{KvCache, NO_SLOT, RowsIn};
-use crate::model::{Model, ModelConfig};
 use crate::ops::{Names, Ops, Variants};
 use crate::platform::now;
 
+pub use generation::{Completion, Generation, Progress, Prompt};
+pub use settings::{RolloutConfig, Sampling, slots};
 pub use stop::StopText;
+
+use generation::Active;
 
 /// Decode steps between two looks at the results, where a look costs little: a sequence that ends in between idles until then.
 const STEPS: usize = 8;
@@ -38,72 +45,6 @@ const PREFILL: usize = 1024;
 
 /// Words of a row's state: done, tokens written, limit, random stream.
 const STATE: usize = 4;
-
-/// How the next token is drawn from the logits.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sampling {
-    /// Divides the logits; 0 takes the most likely token.
-    pub temperature: f32,
-    /// How many of the most likely tokens remain; 0 for all.
-    pub top_k: u32,
-    /// The smallest set of most likely tokens that has this probability remains; 1 for all.
-    pub top_p: f32,
-    /// Of the random numbers.
-    pub seed: u64,
-}
-
-impl Sampling {
-    /// The most likely token, always.
-    pub const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0 };
-}
-
-/// What decides the sizes of a rollout's buffers, and its plans.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RolloutConfig {
-    /// Sequences generated at a time.
-    pub slots: usize,
-    /// Positions of one sequence at most: its prompt's tokens and all but the last of its new ones.
-    pub capacity: usize,
-    /// How tokens are drawn.
-    pub sampling: Sampling,
-    /// Tokens that end a sequence.
-    pub stops: Vec<u32>,
-    /// kappa of the policy whose log-probs the completions carry: it samples at temperature 1/kappa.
-    pub logit_scale: f32,
-}
-
-/// A text to continue.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Prompt {
-    /// Its tokens, at least one.
-    pub tokens: Vec<u32>,
-    /// The number of its random stream: prompts with the same tokens and stream continue alike.
-    pub stream: u32,
-    /// New tokens at most.
-    pub max_new: usize,
-}
-
-/// What a prompt was continued with.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Completion {
-    /// The new tokens, the stop token included, or the token that completes a stop text.
-    pub tokens: Vec<u32>,
-    /// Their log-probs under the policy, before top-k and top-p.
-    pub logps: Vec<f32>,
-    /// The value of the prompt: log-sum-exp of the first new token's logits, times kappa.
-    pub v1: f32,
-    /// Whether it ends with a stop token or text, and not where the most new tokens were reached.
-    pub finished: bool,
-}
-
-/// How far [`Rollout::generate`] is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Completions that are done.
-    pub completions: usize,
-    /// New tokens of all completions.
-    pub tokens: usize,
-}
 
 /// A model, ready to generate.
 pub struct Rollout {
@@ -128,101 +69,6 @@ pub struct Rollout {
     prefill: HashMap<usize, Plan>,
 }
 
-/// A sequence that is being continued.
-struct Active {
-    index: usize, // of the prompt
-    slot: usize,
-    seen: usize, // tokens that complete no stop text
-}
-
-/// Prompts that are being continued, a few tokens at a time. To end early, drop it between two calls of
-/// [`Generation::next`]; dropped during one, the rollout is of no use any more.
-pub struct Generation<'a> {
-    rollout: &'a mut Rollout,
-    prompts: Cow<'a, [Prompt]>,
-    completions: Vec<Completion>,
-    waiting: VecDeque<usize>,
-    free: Vec<usize>,
-    active: Vec<Active>,
-    /// Whether a sequence ended, so that the device's rows are others now.
-    changed: bool,
-    done: Progress,
-}
-
-impl Generation<'_> {
-    /// Draws the next few tokens of as many sequences as there are slots; `None` when every prompt is continued.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFinite`] when logits are not; [`ErrorKind::Device`] when the device reported a fault.
-    pub async fn next(&mut self) -> Result<Option<Progress>> {
-        let mut entering = Vec::new();
-        while let (Some(&index), Some(&slot)) = (self.waiting.front(), self.free.last()) {
-            entering.push((&self.prompts[index], slot));
-            self.active.push(Active { index, slot, seen: 0 });
-            self.waiting.pop_front();
-            self.free.pop();
-        }
-        if self.active.is_empty() {
-            return Ok(None);
-        }
-        self.rollout.enter(&entering)?;
-        if self.changed || !entering.is_empty() {
-            self.rollout.upload_rows(&self.active, &self.prompts, &self.completions);
-        }
-        self.done.tokens += self.rollout.decode(&self.active, &self.prompts, &mut self.completions).await?;
-        self.cut()?;
-        let before = self.active.len();
-        self.active.retain(|sequence| {
-            let completion = &mut self.completions[sequence.index];
-            let last = completion.tokens.last().expect("a step draws a token");
-            completion.finished |= self.rollout.config.stops.contains(last);
-            let ended =
-                completion.finished || completion.tokens.len() == self.prompts[sequence.index].max_new;
-            if ended {
-                self.free.push(sequence.slot);
-            }
-            !ended
-        });
-        self.changed = self.active.len() < before;
-        self.done.completions += before - self.active.len();
-        Ok(Some(self.done))
-    }
-
-    /// Ends completions at the token that completes a stop text: what the device drew behind it is forgotten.
-    fn cut(&mut self) -> Result<()> {
-        let Some(stop) = &self.rollout.stop_text else { return Ok(()) };
-        for sequence in &mut self.active {
-            let Completion { tokens, logps, finished, .. } = &mut self.completions[sequence.index];
-            if let Some(end) = stop.end(tokens, sequence.seen)? {
-                self.done.tokens -= tokens.len() - end;
-                tokens.truncate(end);
-                logps.truncate(end);
-                *finished = true;
-            }
-            sequence.seen = tokens.len();
-        }
-        Ok(())
-    }
-
-    /// What has been drawn so far, a completion for each prompt.
-    pub fn completions(&self) -> &[Completion] {
-        &self.completions
-    }
-}
-
-/// Bytes of keys and values that [`slots`] stays within.
-const CACHE_BUDGET: u64 = 1 << 30;
-
-/// How many sequences of up to `capacity` positions to generate at a time when `wanted` would be best: as many of them
-/// as the adapter's bindings hold and a cache of 1 GiB, and 1 at least.
-pub fn slots(gpu: &Gpu, config: &ModelConfig, capacity: usize, wanted: usize) -> usize {
-    let layer = (capacity * config.num_key_value_heads * config.head_dim) as u64 * WORD;
-    let all = 2 * config.num_hidden_layers as u64 * layer;
-    let caps = gpu.caps();
-    let most = (caps.max_binding.min(caps.max_buffer) / layer).min(CACHE_BUDGET / all);
-    wanted.clamp(1, most.max(1) as usize)
-}
-
 impl Rollout {
     /// Buffers and plans for `config`; the weights are `model`'s own, as they are whenever tokens are generated.
     ///
@@ -243,7 +89,7 @@ impl Rollout {
         config: RolloutConfig,
         variants: Option<&Names>,
     ) -> Result<Rollout> {
-        check_config(model, &config)?;
+        settings::check(model, &config)?;
         let table = || Variants::table(gpu.caps(), model.config.head_dim);
         let RolloutConfig { slots, capacity, .. } = config;
         let prefill_tokens = bucket(capacity.max(PREFILL.min(slots * capacity)));
@@ -323,7 +169,7 @@ impl Rollout {
         while let Some(now) = generation.next().await? {
             progress(now);
         }
-        Ok(generation.completions)
+        Ok(generation.into_completions())
     }
 
     /// Begins to continue every prompt: nothing is drawn before [`Generation::next`].
@@ -335,17 +181,7 @@ impl Rollout {
         for (i, prompt) in prompts.iter().enumerate() {
             self.check_prompt(prompt).map_err(|e| e.at(format!("prompt {}", i + 1)))?;
         }
-        let waiting: VecDeque<usize> = (0..prompts.len()).filter(|&i| prompts[i].max_new > 0).collect();
-        Ok(Generation {
-            completions: vec![Completion::default(); prompts.len()],
-            done: Progress { completions: prompts.len() - waiting.len(), tokens: 0 },
-            waiting,
-            free: (0..self.config.slots).rev().collect(),
-            active: Vec::new(),
-            changed: false,
-            rollout: self,
-            prompts,
-        })
+        Ok(Generation::new(self, prompts))
     }
 
     /// What the buffers and plans are for.
@@ -447,9 +283,7 @@ impl Rollout {
         let looks = self.looks.count();
         let steps = active.iter().map(left).max().unwrap_or(0).min(STEPS * looks);
         let began = now();
-        for _ in 0..steps {
-            self.decode_plan(rows).submit(&self.gpu, None)?;
-        }
+        self.decode_plan(rows).submit_times(&self.gpu, steps, None)?;
         let results = [
             self.state.slice(0, rows * STATE),
             self.v1.slice(0, rows),
@@ -548,30 +382,4 @@ impl Rollout {
         }
         Ok(&self.prefill[&count])
     }
-}
-
-fn check_config(model: &Model, config: &RolloutConfig) -> Result<()> {
-    let RolloutConfig { slots, capacity, sampling, .. } = config;
-    let error = |what: String, help: &str| Err(Error::new(ErrorKind::Config, what, help));
-    if *slots == 0 || *capacity == 0 {
-        return error(
-            format!("{slots} sequences of {capacity} tokens"),
-            "generate at least one of one token",
-        );
-    }
-    if *capacity > model.positions() {
-        let what = format!("{capacity} tokens exceed the model's {} positions", model.positions());
-        return error(what, "generate fewer tokens, or from shorter prompts");
-    }
-    let Sampling { temperature, top_p, .. } = sampling;
-    if !(temperature.is_finite() && *temperature >= 0.0) {
-        return error(
-            format!("temperature {temperature}"),
-            "use 0 for the most likely token, or a positive number",
-        );
-    }
-    if !(*top_p > 0.0 && *top_p <= 1.0) {
-        return error(format!("top-p {top_p}"), "use a probability above 0, 1 for all tokens");
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The command line: every command, its options, their defaults and their help. Nothing here acts on them.
 
+mod collect;
 mod lab;
 mod names;
 mod rl;
@@ -9,12 +10,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use collect::{CollectArgs, RemoteSamplingArgs, ServerArgs};
 pub use lab::{CompareArgs, PilotArgs, PlaceArgs, SweepArgs, WarmArgs};
 pub use names::with_options;
 pub use rl::{EvalPrompts, RlArgs, RolloutArgs};
 pub use values::{
-    BenchWeights, Calibrate, KlEstimator, LogFormat, LossType, Objective, Preset, PromptStyle, Schedule,
-    TokenizerSource, Truncated,
+    BenchWeights, BenchWork, Calibrate, Endpoint, KlEstimator, LogFormat, LossType, Objective, Preset,
+    PromptStyle, Schedule, TokenizerSource, Truncated,
 };
 use values::{not_negative, positive, positive_count, probability};
 
@@ -73,6 +75,11 @@ pub enum Command {
         after_help = "Example:\n  tbrm rl --model models/base --prompts problems.jsonl --reward numeric --rollouts 1 --out runs/online"
     )]
     Rl(Box<RlArgs>),
+    /// Completions of prompts by any OpenAI-compatible server, judged and written as records to train from
+    #[command(
+        after_help = "Example:\n  tbrm collect --url http://localhost:8000 --model Qwen/Qwen2.5-1.5B --prompts problems.jsonl --rollouts 4 --reward math --out logs.jsonl"
+    )]
+    Collect(Box<CollectArgs>),
     /// Log-probs, implicit rewards and Bellman residuals of logged completions
     #[command(
         after_help = "Example:\n  tbrm score --model runs/first/model --reference models/base --data logs.jsonl --beta 0.05 --out scores.jsonl"
@@ -96,8 +103,10 @@ pub enum Command {
         after_help = "Example:\n  tbrm task countdown-2 --count 2000 --out problems.jsonl\n  tbrm task sort-3 --count 1000 --demonstrations 4 --out logs.jsonl"
     )]
     Task(TaskArgs),
-    /// Speed and memory of one optimizer step on random data
-    #[command(after_help = "Example:\n  tbrm bench --preset tiny --json")]
+    /// Speed and memory of one optimizer step, or of generation, on random data
+    #[command(
+        after_help = "Example:\n  tbrm bench --preset tiny --json\n  tbrm bench rollouts --preset tiny --batch 64"
+    )]
     Bench(BenchArgs),
     /// What the method promises, checked on problems that are solved exactly
     #[command(after_help = "Example:\n  tbrm theory --out theory.html")]
@@ -410,6 +419,9 @@ pub struct EvalArgs {
     /// The weight of each reward (default: 1)
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     pub reward_weight: Vec<f64>,
+    /// Leave out problems with a completion whose reward fails or is no finite number, instead of stopping; each is said
+    #[arg(long)]
+    pub set_aside_failures: bool,
     /// What is written around each question
     #[arg(long, value_enum, default_value_t)]
     pub prompt_style: PromptStyle,
@@ -505,6 +517,9 @@ pub struct TaskArgs {
 /// Options of `bench`.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
+    /// What is measured
+    #[arg(value_enum, value_name = "WORK", default_value_t)]
+    pub work: BenchWork,
     /// The model and batch
     #[arg(long, value_enum, default_value = "tiny")]
     pub preset: Preset,
@@ -514,7 +529,13 @@ pub struct BenchArgs {
     /// Random weights and data, or those that are a hash of their index, as in the peers' programs
     #[arg(long, value_enum, default_value_t)]
     pub weights: BenchWeights,
-    /// Measured steps, after two that warm up
+    /// rollouts: sequences generated at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive_count)]
+    pub batch: usize,
+    /// rollouts: 0 takes the likeliest token
+    #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = not_negative, allow_negative_numbers = true)]
+    pub temperature: f64,
+    /// Measured steps, after two that warm up; of rollouts, measured times after one
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive_count)]
     pub steps: usize,
     /// Measure GPU time per kernel: a table, and a trace for Perfetto in FILE (default: trace.json)

@@ -1,6 +1,7 @@
 //! One file per command: arguments in, events to screen and files.
 
 mod bench;
+mod collect;
 mod compare;
 mod demo;
 mod devices;
@@ -46,6 +47,7 @@ fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Init(args) => init::run(args, common),
         Command::Eval(args) => eval::run(args, common),
         Command::Generate(args) => generate::run(args, common),
+        Command::Collect(args) => collect::run(args, common),
         Command::Score(args) => score::run(args, common),
         Command::Logs(command) => logs::run(command, common),
         Command::Task(args) => task::run(args, common),

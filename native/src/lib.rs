@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod cache_dir;
+mod collect;
 pub mod commands;
 pub mod exit;
 pub mod interrupt;

@@ -266,9 +266,10 @@ impl Plan {
         self.commands.iter().filter(|command| matches!(command, Command::Dispatch { .. })).count()
     }
 
+    /// Commands of the plan repeated without end.
     fn encode_range(&self, encoder: &mut wgpu::CommandEncoder, range: std::ops::Range<usize>) {
         let mut pass: Option<wgpu::ComputePass<'static>> = None;
-        for command in &self.commands[range] {
+        for command in range.map(|at| &self.commands[at % self.commands.len()]) {
             match command {
                 Command::Dispatch { pipeline, bind_group, grid, .. } => {
                     let pass = pass.get_or_insert_with(|| {
@@ -294,7 +295,16 @@ impl Plan {
     /// # Errors
     /// [`ErrorKind::Device`] when the device reported a fault.
     pub fn submit(&self, gpu: &Gpu, part: Option<usize>) -> Result<()> {
-        let count = self.commands.len();
+        self.submit_times(gpu, 1, part)
+    }
+
+    /// Submits the plan `times` times, one after the other, in parts as [`Plan::submit`] does: of a short plan several
+    /// runs fit into one.
+    ///
+    /// # Errors
+    /// As [`Plan::submit`].
+    pub fn submit_times(&self, gpu: &Gpu, times: usize, part: Option<usize>) -> Result<()> {
+        let count = self.commands.len() * times;
         let run = self.pace.begin(count);
         let part = part.unwrap_or(run.part()).max(1);
         for start in (0..count).step_by(part) {

@@ -16,6 +16,7 @@ use super::start::TaskStart;
 use super::{Tell, kept, same_experiment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
+use crate::online::Rewards;
 use crate::run::files::sha256;
 use crate::run::settings::saved;
 use crate::run::{File, Store};
@@ -62,14 +63,19 @@ pub enum Start {
     Given {
         /// How the model is called.
         model: String,
-        /// What completions are worth.
-        reward: String,
+        /// What completions are worth: the kinds of rewards, which are added up.
+        rewards: Vec<String>,
+        /// Their weights; none where all are 1.
+        reward_weights: Vec<f64>,
         /// Tokens of a completion at most.
         max_new_tokens: usize,
         /// Hash of all files.
         sha256: String,
     },
 }
+
+/// Makes rewards of their kinds and weights.
+pub type ParseRewards = fn(&[String], &[f64]) -> Result<Rewards>;
 
 /// A model and prompts as bytes.
 pub struct CompareInputs {
@@ -79,14 +85,28 @@ pub struct CompareInputs {
     pub prompts: File,
     /// Held-out prompts; a part of the prompts where there are none.
     pub eval: Option<File>,
+    /// The front end's rewards: [`Rewards::parse`], or with kinds of its own.
+    pub parse: ParseRewards,
 }
 
 impl CompareInputs {
     /// The start that these are, for a comparison's settings.
-    pub fn start(&self, model: &str, reward: &str, max_new_tokens: usize) -> Start {
+    pub fn start(
+        &self,
+        model: &str,
+        rewards: &[String],
+        reward_weights: &[f64],
+        max_new_tokens: usize,
+    ) -> Start {
         let files = self.model.iter().chain([&self.prompts]).chain(&self.eval);
         let sha256 = sha256(files.flat_map(|(name, bytes)| [name.as_bytes(), bytes.as_slice()]));
-        Start::Given { model: model.to_owned(), reward: reward.to_owned(), max_new_tokens, sha256 }
+        Start::Given {
+            model: model.to_owned(),
+            rewards: rewards.to_vec(),
+            reward_weights: reward_weights.to_vec(),
+            max_new_tokens,
+            sha256,
+        }
     }
 }
 

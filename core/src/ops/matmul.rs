@@ -22,8 +22,11 @@ pub struct MatmulVariants {
 impl MatmulVariants {
     fn pick(self, m: u32, sizes: [u32; 6]) -> Variant {
         let all = if sizes.iter().all(|size| size.is_multiple_of(4)) { self.vec4 } else { self.scalar };
+        let few = Variant::LaneFewVec4;
         match all {
-            // Few rows leave half of a tall tile empty; a row's sums are the same in both.
+            // Few rows leave most of a tile empty; a row's sums are the same in all.
+            Variant::LaneSgVec4 | Variant::LaneVec4 if m <= 2 * few.consts().block_m => few,
+            Variant::LaneQuadTallVec4 | Variant::LaneQuadVec4 if m <= few.consts().block_m => few,
             Variant::LaneQuadTallVec4 if m <= Variant::LaneQuadVec4.consts().block_m => Variant::LaneQuadVec4,
             all => all,
         }

@@ -26,6 +26,40 @@ pub enum Weights {
     Hash,
 }
 
+/// A preset's model with its weights.
+///
+/// # Errors
+/// [`crate::ErrorKind::TooLarge`] when the device has no room.
+pub(crate) fn model(gpu: &Gpu, preset: &Preset, weights: Weights) -> Result<Model> {
+    let config = ModelConfig::preset(preset.name)?;
+    let model = Model::zeros(gpu, &config, preset.tokens)?;
+    // A rehearsal keeps no weights, and a large model's take seconds to draw.
+    let drawn = if gpu.is_rehearsal() { &[][..] } else { &model.specs[..] };
+    for (id, spec) in drawn.iter().enumerate() {
+        let data = match weights {
+            Weights::Random(seed) => init_param(spec, config.initializer_range, seed),
+            Weights::Hash => peer_param(spec)?,
+        };
+        model.weights.write(gpu, id, &data);
+    }
+    Ok(model)
+}
+
+/// `count` token ids of a preset's vocabulary.
+///
+/// # Errors
+/// As [`ModelConfig::preset`].
+pub(crate) fn token_ids(preset: &Preset, weights: Weights, count: usize) -> Result<Vec<u32>> {
+    let vocab = ModelConfig::preset(preset.name)?.vocab_size;
+    Ok(match weights {
+        Weights::Hash => peer_tokens(count, vocab),
+        Weights::Random(seed) => {
+            let stream = Stream::named(seed, "bench.tokens");
+            (0..count as u64).map(|i| stream.below(i, vocab as u64) as u32).collect()
+        }
+    })
+}
+
 /// A preset's model, data and settings for `steps` steps. With [`Weights::Hash`] and `sft` it is the peers' exact
 /// work: no prompt (so T - 1 targets), learning rate 1e-3, decay 0.01 on every parameter, no clip. Otherwise the
 /// first quarter of each sequence is the prompt, and rewards are 0 or 1.
@@ -39,26 +73,8 @@ pub fn workload(
     weights: Weights,
     steps: u64,
 ) -> Result<(TrainConfig, Start)> {
-    let model_config = ModelConfig::preset(preset.name)?;
-    let model = Model::zeros(gpu, &model_config, preset.tokens)?;
-    // A rehearsal keeps no weights, and a large model's take seconds to draw.
-    let drawn = if gpu.is_rehearsal() { &[][..] } else { &model.specs[..] };
-    for (id, spec) in drawn.iter().enumerate() {
-        let data = match weights {
-            Weights::Random(seed) => init_param(spec, model_config.initializer_range, seed),
-            Weights::Hash => peer_param(spec)?,
-        };
-        model.weights.write(gpu, id, &data);
-    }
     let count = preset.tokens * preset.sequences;
-    let vocab = model_config.vocab_size;
-    let ids = match weights {
-        Weights::Hash => peer_tokens(count, vocab),
-        Weights::Random(seed) => {
-            let stream = Stream::named(seed, "bench.tokens");
-            (0..count as u64).map(|i| stream.below(i, vocab as u64) as u32).collect()
-        }
-    };
+    let (model, ids) = (model(gpu, preset, weights)?, token_ids(preset, weights, count)?);
     let peers = objective == Objective::Sft && weights == Weights::Hash;
     let prompt_len = if peers { 1 } else { (preset.tokens / 4).max(1) };
     let sequences = ids.chunks_exact(preset.tokens).enumerate();

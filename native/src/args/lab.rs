@@ -25,9 +25,12 @@ pub struct CompareArgs {
     /// Prompts with what the reward needs, as JSONL: `prompt` and `answer`
     #[arg(long, value_name = "FILE", requires_all = ["model", "reward"])]
     pub prompts: Option<PathBuf>,
-    /// How completions are judged: the kinds of `eval`
+    /// How completions are judged: the kinds of `eval`; several are added up
     #[arg(long, value_name = "KIND", requires = "prompts")]
-    pub reward: Option<String>,
+    pub reward: Vec<String>,
+    /// The weight of each reward (default: 1)
+    #[arg(long, value_name = "W", requires = "reward", allow_negative_numbers = true)]
+    pub reward_weight: Vec<f64>,
     /// Held-out prompts (default: an eighth of the prompts)
     #[arg(long, value_name = "FILE", requires = "prompts")]
     pub eval_prompts: Option<PathBuf>,

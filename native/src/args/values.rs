@@ -195,6 +195,16 @@ impl From<Schedule> for tbrm_core::train::Schedule {
     }
 }
 
+/// What `bench` measures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum BenchWork {
+    /// One optimizer step
+    #[default]
+    Step,
+    /// Generation at fixed lengths: an eighth of the preset's length is prompt
+    Rollouts,
+}
+
 /// `--weights` of `bench`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BenchWeights {
@@ -222,6 +232,18 @@ impl From<PromptStyle> for tbrm_core::data::PromptStyle {
             PromptStyle::QwenMath => Self::QwenMath,
         }
     }
+}
+
+/// `--endpoint` of `collect`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Endpoint {
+    /// As each prompt is
+    #[default]
+    Auto,
+    /// Text is continued
+    Completions,
+    /// Messages are answered; a prompt of text becomes the user's message, in the records too
+    Chat,
 }
 
 /// `--from` of `logs convert`.
@@ -304,4 +326,9 @@ pub(super) fn positive_count(text: &str) -> Result<usize, String> {
         Ok(n) if n >= 1 => Ok(n),
         _ => Err("not a whole number of at least 1".into()),
     }
+}
+
+/// Reads a JSON object.
+pub(super) fn json_object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    serde_json::from_str(text).map_err(|error| format!("no JSON object: {error}"))
 }

@@ -10,7 +10,7 @@ use super::lab;
 use crate::args::{Common, CompareArgs};
 use crate::exit::{Failure, Outcome};
 use crate::store::RunDir;
-use crate::{interrupt, model_dir, tuning};
+use crate::{interrupt, model_dir, rewards, tuning};
 
 /// Tokens of a completion where nothing is said.
 const MAX_NEW_TOKENS: usize = 128;
@@ -18,10 +18,10 @@ const MAX_NEW_TOKENS: usize = 128;
 pub(super) fn run(args: &CompareArgs, common: &Common) -> Result<Outcome, Failure> {
     let arms = args.objectives.iter().map(|name| Arm::parse(name.trim())).collect::<Result<_, _>>()?;
     let inputs = inputs(args)?;
-    let start = match (&inputs, &args.model, &args.reward) {
-        (Some(inputs), Some(model), Some(reward)) => {
+    let start = match (&inputs, &args.model) {
+        (Some(inputs), Some(model)) => {
             let max_new = args.max_new_tokens.unwrap_or(MAX_NEW_TOKENS);
-            inputs.start(&model.display().to_string(), reward, max_new)
+            inputs.start(&model.display().to_string(), &args.reward, &args.reward_weight, max_new)
         }
         _ => Start::Task(lab::task_start(&args.task, &args.warm)),
     };
@@ -55,7 +55,10 @@ pub(super) fn run(args: &CompareArgs, common: &Common) -> Result<Outcome, Failur
 fn inputs(args: &CompareArgs) -> Result<Option<CompareInputs>, Failure> {
     let (Some(model), Some(prompts)) = (&args.model, &args.prompts) else { return Ok(None) };
     let eval = args.eval_prompts.as_deref().map(lab::file).transpose()?;
-    Ok(Some(CompareInputs { model: model_dir::files(model)?, prompts: lab::file(prompts)?, eval }))
+    // Before anything runs: a wrong kind is wrong for all runs.
+    rewards::all(&args.reward, &args.reward_weight)?;
+    let (model, prompts) = (model_dir::files(model)?, lab::file(prompts)?);
+    Ok(Some(CompareInputs { model, prompts, eval, parse: rewards::all }))
 }
 
 fn describe(comparison: &Comparison, dir: &RunDir) -> String {

@@ -6,6 +6,7 @@ use tbrm_core::data::trajectory::Truncated;
 use tbrm_core::data::{Needs, PromptStyle};
 use tbrm_core::evaluation::{Accuracy, Attempt, Mean, Problem, attempt, capacity, problems};
 use tbrm_core::rollout::{Rollout, RolloutConfig, slots};
+use tbrm_core::{Error, ErrorKind};
 
 use super::generate::{MAX_NEW_TOKENS, sampling, stop_at};
 use crate::args::{Common, EvalArgs};
@@ -50,14 +51,49 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> 
         progress.update(p.completions as u64, &format!("completions, {} tokens", p.tokens));
     };
     let judged = attempt(&mut rollout, &model.tokenizer, &rewards, &problems, args.samples, max_new, report);
-    let attempts = pollster::block_on(judged)?;
+    let judged = pollster::block_on(judged)?;
     drop(progress);
+    let (problems, attempts) = kept(problems, judged, args.set_aside_failures)?;
+    let set_aside = total / args.samples - problems.len();
     if let Some(out) = &args.out {
         write_file(out, lines(&problems, &attempts).as_bytes())?;
     }
     let accuracy = Accuracy::new(&attempts).by_reward(rewards.names(), &attempts);
-    super::print(&if common.json { format!("{}\n", json!(accuracy)) } else { describe(&accuracy, args) })?;
+    super::print(&if common.json {
+        let mut object = json!(accuracy);
+        if args.set_aside_failures {
+            object["set_aside"] = json!(set_aside);
+        }
+        format!("{object}\n")
+    } else {
+        describe(&accuracy, args)
+    })?;
     Ok(Outcome::Done)
+}
+
+/// The problems whose completions were judged, with what they got; the first that was not is an error, unless they are
+/// set aside.
+fn kept<'a>(
+    problems: Vec<Problem<'a>>,
+    judged: Vec<Result<Vec<Attempt>, Error>>,
+    set_aside: bool,
+) -> Result<(Vec<Problem<'a>>, Vec<Vec<Attempt>>), Error> {
+    let (mut good, mut attempts) = (Vec::new(), Vec::new());
+    for (problem, judged) in problems.into_iter().zip(judged) {
+        match judged {
+            Ok(judged) => {
+                good.push(problem);
+                attempts.push(judged);
+            }
+            Err(error) if set_aside => eprintln!("set aside: {}", error.what),
+            Err(error) => return Err(error),
+        }
+    }
+    if good.is_empty() {
+        let help = "correct the reward: it failed for every problem";
+        return Err(Error::new(ErrorKind::Data, "no problem is left to judge", help));
+    }
+    Ok((good, attempts))
 }
 
 /// One object a completion, in the problems' order.

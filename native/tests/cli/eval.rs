@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Place;
+use crate::support::{Place, Run};
 
 const PROBLEMS: &str = r#"{"id": "a", "prompt": "2+2=", "answer": "4"}
 
@@ -168,4 +168,27 @@ fn rewards_are_weighed_and_texts_end_before_a_stop() {
             .refused(1, &format!("{EVAL} --reward exact --reward-weight 1 --reward-weight 2"))
             .contains("1 rewards and 2 weights")
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn problems_whose_reward_fails_are_set_aside_on_demand() {
+    let place = place();
+    let script = r#"while read -r line; do case $line in *5-3*) echo none ;; *) echo 1 ;; esac; done"#;
+    place.write("judge.sh", script);
+    let run = |more: &[&str]| {
+        let mut command = place.command(&format!("{EVAL} --samples 2 --out out.jsonl --json --quiet"));
+        Run::from(command.args(["--reward", "command:sh judge.sh"]).args(more).output().expect("it starts"))
+    };
+    assert!(run(&[]).refusal(1).contains("line 3: reward command:sh judge.sh wrote \"none\""));
+    let kept = run(&["--set-aside-failures"]);
+    assert_eq!(kept.code, Some(0), "{}", kept.stderr);
+    assert!(kept.stderr.contains("set aside: line 3"), "{}", kept.stderr);
+    let summary: Value = serde_json::from_str(&kept.stdout).unwrap();
+    assert_eq!((&summary["problems"], &summary["set_aside"]), (&json!(2), &json!(1)));
+    assert_eq!(number(&summary["avg"]["mean"]), 1.0);
+    let lines: Vec<Value> = place.lines("out.jsonl").iter().map(|line| line["line"].clone()).collect();
+    assert_eq!(lines, [1, 1, 4, 4].map(Value::from), "each problem with its own completions");
+    place.write("judge.sh", "while read -r line; do echo none; done");
+    assert_eq!(run(&["--set-aside-failures"]).refusal(1), "no problem is left to judge");
 }

@@ -1,8 +1,8 @@
 //! `tbrm compare`, `sweep` and `pilot` as processes.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::Place;
+use crate::support::{Place, Run};
 
 const COMPARE: &str = "compare --objectives tbrm,sft --seeds 2 --task sort-1 --steps 2 --batch 8 --evaluations 1 --eval-samples 1 \
                        --problems 20 --held-out 4 --warm-steps 2 --out c --quiet";
@@ -73,4 +73,26 @@ fn objectives_race_on_a_tree() {
     assert!(place.refused(1, &line.replace("rloo", "sft")).contains("another optimum"));
     assert!(place.refused(1, &line.replace("look_every", "look")).contains("--race: unknown field"));
     assert!(place.refused(2, &format!("{line} --only bandit")).contains("--only"));
+}
+
+#[cfg(unix)]
+#[test]
+fn contenders_are_judged_by_a_program_and_more() {
+    let place = Place::new();
+    place.done("task sort-1 --count 30 --out prompts.jsonl");
+    place.done("init --preset nano --tokenizer bytes --max-positions 32 --out m");
+    place.write("judge.sh", "while read -r line; do echo 3; done");
+    let line = "compare --objectives tbrm --seeds 1 --steps 1 --batch 4 --evaluations 1 --eval-samples 1 --model m \
+                --prompts prompts.jsonl --max-new-tokens 4 --out c --quiet --json --reward contains:ZZZZZZ";
+    let run = |weights: [&str; 2]| {
+        let mut command = place.command(line);
+        command.args(["--reward", "command:sh judge.sh"]);
+        command.args(["--reward-weight", weights[0], "--reward-weight", weights[1]]);
+        Run::from(command.output().expect("it starts"))
+    };
+    let done = run(["1", "0.5"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let compared: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(compared["start"]["mean"], json!(1.5));
+    assert!(run(["1", "2"]).refusal(1).contains("in the experiment"), "other weights are another experiment");
 }

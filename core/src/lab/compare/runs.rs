@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::{
-    CompareConfig, CompareInputs, Outcome, Outcomes, Point, RESULTS, SoFar, Start, Work, run_key, start_key,
-    tune_key,
+    CompareConfig, CompareInputs, Outcome, Outcomes, ParseRewards, Point, RESULTS, SoFar, Start, Work,
+    run_key, start_key, tune_key,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::Mean;
@@ -30,7 +30,9 @@ struct Ground {
     prompts: File,
     validation: File,
     held_out: File,
-    reward: String,
+    /// Kinds and their weights.
+    rewards: (Vec<String>, Vec<f64>),
+    parse: ParseRewards,
     max_new: usize,
 }
 
@@ -42,7 +44,8 @@ impl Ground {
             prompts: as_prompts("problems", &drawn.train),
             validation: as_prompts("validation problems", &drawn.validation),
             held_out: as_prompts("held-out problems", &drawn.held_out),
-            reward: format!("task:{task}"),
+            rewards: (vec![format!("task:{task}")], Vec::new()),
+            parse: Rewards::parse,
             max_new: drawn.max_new(),
         }
     }
@@ -147,7 +150,7 @@ impl<S: Store> Lab<'_, '_, S> {
                 let begun = warm_start(self.gpu, &self.store, &folder, start, &drawn, seed, with).await?;
                 Ok(begun.map(|beginning| Ground::of_task(&start.task, seed, beginning, &drawn)))
             }
-            (Start::Given { model, reward, max_new_tokens, .. }, Some(inputs)) => {
+            (Start::Given { model, rewards, reward_weights, max_new_tokens, .. }, Some(inputs)) => {
                 let [prompts, validation, held_out] = parts(&inputs.prompts, inputs.eval.as_ref());
                 Ok(Some(Ground {
                     seed,
@@ -155,7 +158,8 @@ impl<S: Store> Lab<'_, '_, S> {
                     prompts,
                     validation,
                     held_out,
-                    reward: reward.clone(),
+                    rewards: (rewards.clone(), reward_weights.clone()),
+                    parse: inputs.parse,
                     max_new: *max_new_tokens,
                 }))
             }
@@ -250,7 +254,8 @@ fn plan(gpu: &Gpu, config: &CompareConfig, arm: &Arm, ground: &Ground, eval: &Fi
         ..Options::default()
     };
     let online = OnlineOptions {
-        rewards: vec![ground.reward.clone()],
+        rewards: ground.rewards.0.clone(),
+        reward_weights: ground.rewards.1.clone(),
         max_new_tokens: Some(ground.max_new),
         eval_samples: Some(samples),
         ..OnlineOptions::default()
@@ -262,7 +267,7 @@ fn plan(gpu: &Gpu, config: &CompareConfig, arm: &Arm, ground: &Ground, eval: &Fi
     too_few("held-out prompts", count(eval), 2)?;
     let (options, online) = arm.options((steps, batch), count(&prompts), &base, &online);
     let files = ground.beginning.files.clone();
-    let rewards = Rewards::parse(&online.rewards, &[])?;
+    let rewards = (ground.parse)(&online.rewards, &online.reward_weights)?;
     let inputs = OnlineInputs::read(files, &prompts, Some(eval), &[], &options, &online, rewards)?;
     OnlinePlan::new(gpu, inputs, options, &online, None)
 }
