@@ -2,6 +2,7 @@
 //! it tells as plain objects.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 
 use js_sys::{Function, Promise};
@@ -77,7 +78,7 @@ impl Lab {
         #[wasm_bindgen(unchecked_param_type = "(event: RaceEvent) => void")] ontold: Function,
     ) -> Promise {
         let stopping = self.stopping.clone();
-        self.desk.work(async move |Desk { gpu, macrotasks, .. }| {
+        self.work(async move |Desk { gpu, macrotasks, .. }| {
             let mut race = Race::new(gpu, &setting(&config)?).await?;
             while let Some(event) = race.next().await? {
                 tell(&ontold, &event)?;
@@ -100,7 +101,7 @@ impl Lab {
         seed: u32,
         #[wasm_bindgen(unchecked_param_type = "(event: TheoryEvent) => void")] ontold: Function,
     ) -> Promise {
-        self.desk.work(async move |Desk { gpu, .. }| {
+        self.work(async move |Desk { gpu, .. }| {
             let told = |event: TheoryEvent| {
                 // Who does not want to hear of it any more still gets the report.
                 let _ = tell(&ontold, &event);
@@ -121,7 +122,7 @@ impl Lab {
         #[wasm_bindgen(unchecked_optional_param_type = "Partial<Trial>")] trial: JsValue,
     ) -> Promise {
         let stopping = self.stopping.clone();
-        self.desk.work(async move |Desk { gpu, tuned, .. }| {
+        self.work(async move |Desk { gpu, tuned, .. }| {
             let config = match so_far(&store).await? {
                 Some(found) => found.config,
                 None if trial.is_undefined() => return Err(missing().into()),
@@ -139,6 +140,18 @@ impl Lab {
     pub fn stop(&self) {
         self.stopping.set(true);
     }
+}
+
+impl Lab {
+    fn work(&self, work: impl AsyncFnOnce(&mut Desk) -> Result<JsValue> + 'static) -> Promise {
+        self.desk.work(async move |desk| apart(work(desk)).await)
+    }
+}
+
+/// A future behind a pointer. The code of one that is awaited as it is becomes part of whoever awaits it, and that is not this module,
+/// where the page's wasm is cut.
+fn apart<'a, T>(work: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+    Box::pin(work)
 }
 
 /// What can be chosen in the lab, and what is chosen where nothing is.
@@ -166,13 +179,13 @@ pub async fn lab_estimate(
     gpu: &Gpu,
     #[wasm_bindgen(unchecked_param_type = "Partial<Trial>")] trial: JsValue,
 ) -> Result<JsValue> {
-    Ok(to_js(&work(gpu.inner(), &asked(&trial)?)?))
+    apart(async { Ok(to_js(&work(gpu.inner(), &asked(&trial)?)?)) }).await
 }
 
 /// Where the comparison in `store` stands, without a device; undefined where there is none.
 #[wasm_bindgen(unchecked_return_type = "SoFar | undefined")]
 pub async fn lab_look(store: JsStore) -> Result<JsValue> {
-    Ok(so_far(&store).await?.map_or(JsValue::UNDEFINED, |found| to_js(&found)))
+    apart(async { Ok(so_far(&store).await?.map_or(JsValue::UNDEFINED, |found| to_js(&found))) }).await
 }
 
 fn asked(trial: &JsValue) -> Result<CompareConfig> {
