@@ -76,7 +76,7 @@ pub struct Attempt {
 }
 
 /// Draws and judges `samples` completions of each problem. Sample `k` of a problem is the same however many are drawn. A problem
-/// with a completion that cannot be judged has [`Rewards::score`]'s error in its place.
+/// with a completion that cannot be judged has [`Rewards::judge`]'s error in its place.
 ///
 /// # Errors
 /// As [`Rollout::generate`].
