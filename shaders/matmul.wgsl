@@ -482,6 +482,14 @@ fn quad_place(origin: Place, i: u32) -> vec2<u32> {
 fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
     let a_at = a_start(form, origin.row);
     let w_at = w_start(form, origin.col + 4u * origin.lane);
+    if (p.m == 1u && form != TN) {
+        // Of one row the other three of a's block would be half of all loads.
+        for (var k = 0u; k < p.k; k += 4u) {
+            let x = below_k(k, a_quad(a_at.x + k, p.k - k));
+            (*tile)[0] += w_block(form, w_at, k) * x;
+        }
+        return;
+    }
     for (var k = 0u; k < p.k; k += 4u) {
         let x = a_block(form, a_at, k);
         let w = w_block(form, w_at, k);
