@@ -188,7 +188,9 @@ impl Collection<'_> {
                         let answer = ask(client, asking, &prompts[question.prompt], question, seed, given_up);
                         // At once: nobody is to ask in vain.
                         halted.fetch_or(matches!(answer, Err(Fault::Server(_))), Ordering::Relaxed);
-                        if sender.send((question, answer)).is_err() {
+                        // What is judged may be the end: nothing more is asked before that is known.
+                        let (ack, judged) = channel();
+                        if sender.send((question, answer, ack)).is_err() || judged.recv().is_err() {
                             break;
                         }
                     }
@@ -203,15 +205,14 @@ impl Collection<'_> {
                     Err(RecvTimeoutError::Disconnected) => break,
                 };
                 done += usize::from(answer.is_some());
-                let heard = match answer {
-                    Some((question, answer)) => {
-                        self.heard(question, answer).and_then(|heard| heard.map_or(Ok(()), &mut event))
+                if let Some((question, answer, ack)) = answer {
+                    let heard = self.heard(question, answer);
+                    if let Err(error) = heard.and_then(|heard| heard.map_or(Ok(()), &mut event)) {
+                        failure.get_or_insert(error);
+                        halted.store(true, Ordering::Relaxed);
                     }
-                    None => Ok(()),
-                };
-                if let Err(error) = heard {
-                    failure.get_or_insert(error);
-                    halted.store(true, Ordering::Relaxed);
+                    // One that is gone asks no more.
+                    let _ = ack.send(());
                 }
                 if given_up() && !told {
                     told = true;

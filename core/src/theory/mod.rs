@@ -14,8 +14,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 
 /// The checks, in the order in which they run: name, and what is checked.
-pub const CHECKS: [(&str, &str); 7] = [
+pub const CHECKS: [(&str, &str); 8] = [
     ("optimum", "the optimum from off-policy logs"),
+    ("on-policy", "the optimum from the policy's own trajectories"),
     ("measure", "the change of trajectory measure"),
     ("samples", "the gap over the number of logs"),
     ("horizon", "the gap over the horizon"),
@@ -128,6 +129,7 @@ pub async fn run(
         let mut stage = Stage { name, done: 0, total: 0, tell: &mut tell };
         let check = match name {
             "optimum" => trained::optimum(gpu, seed, &mut stage).await?,
+            "on-policy" => trained::on_policy(gpu, seed, &mut stage).await?,
             "measure" => exact::change_of_measure(seed),
             "samples" => trained::samples(gpu, seed, &mut stage).await?,
             "horizon" => trained::horizon(gpu, seed, &mut stage).await?,

@@ -1,10 +1,11 @@
 //! Checks that train a small decoder on the device.
 
 use super::practice::{Training, train};
+use super::race::{Race, RaceConfig, RaceEvent, Source};
 use super::tree::Tree;
 use super::{Check, Series, Stage};
 use crate::data::trajectory::Trajectory;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::objective::Objective;
 use crate::rng::Stream;
@@ -44,6 +45,55 @@ pub(super) async fn optimum(gpu: &Gpu, seed: u64, stage: &mut Stage<'_>) -> Resu
         ),
         passed: first > 0.1 && last < 1e-4 && policy <= 5e-3 && value <= 2e-2,
         series: vec![Series::new("TBRM", "step", "J(pi*) - J(pi)", gaps)],
+    })
+}
+
+/// Fresh trajectories of the policy that is trained, few at a time, none of them ever seen twice: the same optimum.
+pub(super) async fn on_policy(gpu: &Gpu, seed: u64, stage: &mut Stage<'_>) -> Result<Check> {
+    const STEPS: u64 = 200;
+    stage.begin(1);
+    let config = RaceConfig {
+        objectives: vec![Objective::Tbrm],
+        source: Source::Rollouts,
+        actions: 4,
+        horizon: 2,
+        seed,
+        steps: STEPS,
+        look_every: 10,
+        ..RaceConfig::default()
+    };
+    let mut race = Race::new(gpu, &config).await?;
+    let (mut optimum, mut looks) = (f64::NAN, Vec::new());
+    while let Some(event) = race.next().await? {
+        match event {
+            RaceEvent::Began { log_z, .. } => optimum = log_z,
+            RaceEvent::Looked(look) => looks.push(look),
+            RaceEvent::Out { why, .. } => return Err(Error::new(ErrorKind::NotFinite, why, "report this")),
+            RaceEvent::Step { .. } | RaceEvent::Finished { .. } => {}
+        }
+    }
+    stage.advance();
+    let [Some(first), Some(last)] = [looks.first(), looks.last()] else {
+        return Err(Error::new(ErrorKind::Config, "a race without a look", "let it look"));
+    };
+    let value = (last.v1 - optimum).abs();
+    Ok(Check {
+        name: "on-policy",
+        claim: "from the policy's own trajectories, fresh in every step, KL(pi || pi*) falls to 2% or less and V_1 comes \
+                within 0.05 of log Z",
+        found: format!(
+            "KL {:.3} to {:.1e}, {:.2}%; V_1 is {value:.1e} from log Z",
+            first.kl,
+            last.kl,
+            100.0 * last.kl / first.kl
+        ),
+        passed: last.kl <= 0.02 * first.kl && value <= 0.05,
+        series: vec![Series::new(
+            "TBRM",
+            "step",
+            "KL(pi || pi*)",
+            looks.iter().map(|l| (l.step as f64, l.kl)),
+        )],
     })
 }
 

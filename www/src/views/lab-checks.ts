@@ -85,7 +85,7 @@ export function checksPart(app: App, { checks }: LabOptions): HTMLElement {
     { class: "checks", "aria-label": "What must hold" },
     h("p", {
       class: "lead",
-      text: "Seven statements about TBRM, put to the test on problems with a known solution: each says beforehand what is expected. The last is known not to come out as expected on a problem this small; the others should.",
+      text: "Eight statements about TBRM, put to the test on problems with a known solution: each says beforehand what is expected. The last is known not to come out as expected on a problem this small; the others should.",
     }),
     form,
     bar,
