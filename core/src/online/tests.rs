@@ -154,7 +154,7 @@ fn ppo_and_its_critic_learn_and_go_on_to_the_same_bits() {
         batch: 32,
         steps: 120,
         eval_every: 60,
-        checkpoint_every: 100,
+        checkpoint_every: 60,
         ..train()
     };
     let told = run(&mut Online::new(&gpu, &train, &config, start(&gpu)).unwrap(), None);
@@ -188,7 +188,7 @@ fn ppo_and_its_critic_learn_and_go_on_to_the_same_bits() {
         ..start(&gpu)
     };
     let again = run(&mut Online::new(&gpu, &train, &config, resumed).unwrap(), None);
-    assert_eq!(untimed(&again.metrics), untimed(&told.metrics[100..]));
+    assert_eq!(untimed(&again.metrics), untimed(&told.metrics[60..]));
     let (a, b) = (again.checkpoints.last().unwrap(), told.checkpoints.last().unwrap());
     assert!(a.model == b.model && a.optimizer == b.optimizer && a.rollouts == b.rollouts, "other bits");
 }
