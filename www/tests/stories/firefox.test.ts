@@ -7,9 +7,13 @@ import { openFirefox } from "./firefox";
 import { openSite } from "./site";
 import { sums } from "./small";
 
-/** Before the page's own scripts: tells of every readback, and when it ended, in seconds. */
+/**
+ * Before the page's own scripts: tells of every readback, and when it ended, in seconds. A worker that is made of several
+ * scripts has it several times, and must not count each readback as often.
+ */
 const COUNT = `
-if (typeof GPUBuffer !== "undefined" && typeof WorkerGlobalScope !== "undefined") {
+if (typeof GPUBuffer !== "undefined" && typeof WorkerGlobalScope !== "undefined" && !globalThis.counted) {
+  globalThis.counted = true;
   const told = new BroadcastChannel("readbacks");
   const mapAsync = GPUBuffer.prototype.mapAsync;
   GPUBuffer.prototype.mapAsync = function (...args) {
