@@ -16,6 +16,9 @@ export function redraw(draw: () => void, interval = 0): void {
   requestAnimationFrame(frame);
 }
 
+/** Whether something is still to be drawn. */
+export const drawing = (): boolean => asked;
+
 function frame(now: number): void {
   const began = performance.now();
   for (const [draw, due] of wanted) {

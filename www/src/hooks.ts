@@ -1,9 +1,11 @@
 // For scripts: `?bench=nano&steps=N` puts a line of JSON into #result, `?run=BASE64` of a run's settings puts a line for
-// each step into #metrics. `tbrm.request` asks the worker what the page asks it.
+// each step into #metrics. `tbrm.request` asks the worker what the page asks it, `tbrm.drawing` says whether the page still has
+// to draw what it was told.
 
 import type { App } from "./app";
 import { h } from "./element";
 import { faultOf } from "./errors";
+import { drawing } from "./frame";
 import type { ModelInput, NamedFile, SpecInput } from "./protocol";
 import { asked } from "./records";
 import { decode } from "./share";
@@ -20,13 +22,13 @@ const MODEL_FILES = [
 
 declare global {
   interface Window {
-    tbrm?: { request: App["client"]["request"]; app: App };
+    tbrm?: { request: App["client"]["request"]; app: App; drawing: () => boolean };
   }
 }
 
 /** Runs what the address asks for; says whether it asks for anything. */
 export function hooks(app: App, parent: Element): boolean {
-  window.tbrm = { request: (type, args) => app.client.request(type, args), app };
+  window.tbrm = { request: (type, args) => app.client.request(type, args), app, drawing };
   const query = new URLSearchParams(location.search);
   const preset = query.get("bench");
   const run = query.get("run");

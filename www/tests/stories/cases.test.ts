@@ -19,6 +19,7 @@ const LONG = [
   "ppo_and_its_critic_learn_and_go_on_to_the_same_bits",
   "steps_that_come_back_together_are_the_same",
   "tbrm_nears_the_optimum_from_logs_and_from_rollouts_beside_the_others",
+  "tbrm_reaches_the_optimal_policy_and_log_z_from_its_own_trajectories",
   "tbrm_reaches_the_optimal_policy_and_log_z_from_off_policy_data",
   "the_model_learns_from_its_own_completions",
 ];

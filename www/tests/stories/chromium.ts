@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
+import type {} from "../../src/hooks";
 
 /** Screenshots go here; continuous integration keeps them. */
 const OUTPUT = "test-output";
@@ -104,6 +105,14 @@ export class Tab {
     if (!states.includes(state)) {
       throw new Error(`the page is in state "${state}": ${await this.page.locator("body").textContent()}`);
     }
+  }
+
+  /** Waits until the page has drawn what it was told: frames come late where the processors draw and compute. */
+  async drawn(): Promise<void> {
+    const frames = () =>
+      new Promise((later) => requestAnimationFrame(() => requestAnimationFrame(() => later(undefined))));
+    await this.page.evaluate(frames);
+    await this.page.waitForFunction(() => window.tbrm?.drawing() === false);
   }
 
   /** What the page's worker has fetched. */

@@ -24,13 +24,13 @@ story("a visitor trains the demo to its end, and accuracy rises", async ({ site,
   await tab.picture("done");
   for (const view of ["inside", "runs", "bench"]) {
     await tab.page.click(`nav a[href="#${view}"]`);
-    await tab.page.waitForTimeout(500);
+    await tab.drawn();
     await tab.picture(view);
   }
   await tab.page.setViewportSize({ width: 400, height: 800 });
   for (const view of ["train", "inside", "runs", "bench"]) {
     await tab.page.click(`nav a[href="#${view}"]`);
-    await tab.page.waitForTimeout(500);
+    await tab.drawn();
     await tab.picture(`${view}-narrow`);
   }
 });

@@ -20,7 +20,7 @@ async function atRest(tab: Tab): Promise<void> {
   await tab.page.waitForFunction(() => window.tbrm?.app.lab.working === undefined, undefined, {
     timeout: 600_000,
   });
-  await tab.page.waitForTimeout(300);
+  await tab.drawn();
 }
 
 async function fill(root: Locator, values: Record<string, number>): Promise<void> {
@@ -79,7 +79,7 @@ story("TBRM nears the optimum beside the others, and V1 becomes log Z", async ({
   expect(await race.locator(".chart:not(.empty)").count()).toBe(3);
   await tab.picture("lab-race");
   await tab.page.setViewportSize({ width: 400, height: 800 });
-  await tab.page.waitForTimeout(300);
+  await tab.drawn();
   await tab.picture("lab-race-narrow");
 });
 
@@ -178,7 +178,7 @@ story("a comparison that a reload interrupts goes on to the same table", async (
   expect(report).toContain("Objectives compared on sort-1");
   expect(report).toContain("grpo");
   await tab.page.setViewportSize({ width: 400, height: 800 });
-  await tab.page.waitForTimeout(300);
+  await tab.drawn();
   await tab.picture("lab-compare-narrow");
   await kept.getByRole("button", { name: /Delete/ }).click();
   await tab.page.locator("dialog[open]").getByRole("button", { name: "Delete" }).click();
