@@ -58,18 +58,24 @@ impl Store for Watched {
     }
 }
 
-fn gpu() -> Gpu {
+pub(super) fn gpu() -> Gpu {
     block_on(Gpu::open(&GpuOptions::default())).expect("these tests need an adapter")
 }
 
-/// A byte model of one layer, and six records in two files.
-fn given() -> Given {
+/// A byte model of one layer.
+pub(super) fn byte_model() -> (ModelConfig, Tokenizer) {
     let tokenizer = Tokenizer::bytes().unwrap();
     let mut config = ModelConfig::preset("nano").unwrap();
     (config.hidden_size, config.intermediate_size, config.num_hidden_layers) = (16, 32, 1);
     (config.num_attention_heads, config.num_key_value_heads, config.head_dim) = (2, 1, 8);
     let mut config = config.fitted(&tokenizer, None).unwrap();
     config.max_position_embeddings = 16;
+    (config, tokenizer)
+}
+
+/// It, and six records in two files.
+fn given() -> Given {
+    let (config, tokenizer) = byte_model();
     let specs = config.params();
     let params: Vec<Vec<f32>> = specs.iter().map(|spec| init_param(spec, 0.1, 7)).collect();
     let slices: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();

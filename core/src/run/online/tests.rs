@@ -5,25 +5,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::data::Record;
-use crate::data::tokenizer::Tokenizer;
-use crate::gpu::GpuOptions;
-use crate::model::ModelConfig;
 use crate::reward::{AnyReward, Asked, BatchReward, Scores};
+use crate::run::tests::{byte_model, gpu};
 use crate::run::{Event, Given, MemoryStore, Run, Store};
 use crate::train::tune::Tuned;
 
-fn gpu() -> Gpu {
-    block_on(Gpu::open(&GpuOptions::default())).expect("these tests need an adapter")
-}
-
-/// A byte model of one layer, eight prompts and two held out.
+/// A byte model, eight prompts and two held out.
 fn given() -> Given {
-    let tokenizer = Tokenizer::bytes().unwrap();
-    let mut config = ModelConfig::preset("nano").unwrap();
-    (config.hidden_size, config.intermediate_size, config.num_hidden_layers) = (16, 32, 1);
-    (config.num_attention_heads, config.num_key_value_heads, config.head_dim) = (2, 1, 8);
-    let mut config = config.fitted(&tokenizer, None).unwrap();
-    config.max_position_embeddings = 16;
+    let (config, tokenizer) = byte_model();
     let weights = config.fresh_weights(7).unwrap();
     let text = |lines: std::ops::Range<usize>| {
         lines.map(|i| format!("{}\n", json!({"prompt": format!("{i}?"), "answer": "a"}))).collect::<String>()
