@@ -75,8 +75,20 @@ pub struct Attempt {
     pub vote: Option<String>,
 }
 
-/// Draws and judges `samples` completions of each problem. Sample `k` of a problem is the same however many are drawn. A problem
-/// with a completion that cannot be judged has [`Rewards::judge`]'s error in its place.
+/// How problems are attempted.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempting {
+    /// K: completions of each problem.
+    pub samples: usize,
+    /// The longest completion, in tokens.
+    pub max_new: usize,
+    /// Whether to go on after a problem with a completion that cannot be judged.
+    pub set_aside: bool,
+}
+
+/// Draws and judges completions of each problem. Sample `k` of a problem is the same however many are drawn. A problem with a
+/// completion that cannot be judged has [`Rewards::judge`]'s error in its place; unless those are set aside, the first of them is
+/// the last of what is returned.
 ///
 /// # Errors
 /// As [`Rollout::generate`].
@@ -85,8 +97,7 @@ pub async fn attempt(
     tokenizer: &Tokenizer,
     rewards: &Rewards,
     problems: &[Problem<'_>],
-    samples: usize,
-    max_new: usize,
+    Attempting { samples, max_new, set_aside }: Attempting,
     progress: impl FnMut(Progress),
 ) -> Result<Vec<Result<Vec<Attempt>>>> {
     let prompt = |i: usize, k: usize| Prompt {
@@ -108,16 +119,19 @@ pub async fn attempt(
         .enumerate()
         .map(|(i, completion)| Asked { record: problems[i / samples].record, completion })
         .collect();
-    let judged = rewards.judge(&asked, true).await;
+    let judged = rewards.judge(&asked, set_aside).await;
     let attempts = completions.into_iter().zip(texts).zip(judged).map(|((completion, text), judged)| {
         let (judged, vote) = (judged?, rewards.vote(&text));
         Ok(Attempt { completion, text, reward: judged.total, rewards: judged.each, vote })
     });
-    let attempts: Vec<Result<Attempt>> = attempts.collect();
-    let mut attempts = attempts.into_iter();
-    // All of a problem's are taken, also where an early one cannot be judged.
-    let mut of_one = || attempts.by_ref().take(samples).collect::<Vec<_>>().into_iter().collect();
-    Ok(problems.iter().map(|_| of_one()).collect())
+    let mut attempts: Vec<Result<Attempt>> = attempts.collect();
+    let mut by_problem = Vec::with_capacity(problems.len());
+    while !attempts.is_empty() {
+        let rest = attempts.split_off(samples.min(attempts.len()));
+        by_problem.push(attempts.into_iter().collect());
+        attempts = rest;
+    }
+    Ok(by_problem)
 }
 
 /// A mean over problems.

@@ -4,7 +4,7 @@ use js_sys::{Array, Object, Reflect};
 use serde_json::json;
 use tbrm_core::data::Record;
 use tbrm_core::online::Rewards;
-use tbrm_core::reward::{self, AnyReward, Asked, BatchReward, Scores};
+use tbrm_core::reward::{self, AnyReward, Asked, BatchReward, Scores, shown};
 use tbrm_core::run::{OnlineInputs, OnlineOptions, OnlinePlan, Run};
 use tbrm_core::{Error, ErrorKind};
 use wasm_bindgen::prelude::*;
@@ -25,9 +25,6 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     async fn score(this: &JsJudge, source: &str, asked: JsValue, all: bool) -> Result<JsValue, JsValue>;
 }
-
-/// How many characters of a prompt or completion an error shows.
-const SHOWN: usize = 200;
 
 /// The reward `javascript:SOURCE`: a function `(record, completion) => number`, which the worker asks.
 struct JavaScript {
@@ -158,12 +155,4 @@ pub(crate) fn plan(gpu: &Gpu, spec: Spec) -> Result<OnlinePlan> {
     let eval = spec.eval_prompts.as_ref();
     let inputs = OnlineInputs::read(model, prompts, eval, &spec.data, &options, &online, rewards)?;
     Ok(OnlinePlan::new(gpu.inner(), inputs, options, &online, None)?)
-}
-
-fn shown(text: &str) -> String {
-    let mut out: String = text.chars().take(SHOWN).collect();
-    if out.len() < text.len() {
-        out.push('…');
-    }
-    out
 }

@@ -34,6 +34,18 @@ impl Asked<'_> {
     }
 }
 
+/// How many characters of a text an error shows.
+const SHOWN: usize = 200;
+
+/// A text as errors show it: its beginning, where it is long.
+pub fn shown(text: &str) -> String {
+    let mut out: String = text.chars().take(SHOWN).collect();
+    if out.len() < text.len() {
+        out.push('…');
+    }
+    out
+}
+
 /// The scores of a batch, once they are there.
 pub type Scores<'a> = Pin<Box<dyn Future<Output = Vec<Result<f64>>> + 'a>>;
 

@@ -12,7 +12,7 @@ mod solved;
 use crate::data::Record;
 use crate::{Error, ErrorKind, Result};
 
-pub use batch::{AnyReward, Asked, BatchReward, Scores};
+pub use batch::{AnyReward, Asked, BatchReward, Scores, shown};
 pub use contains::Contains;
 pub use exact::Exact;
 pub use length::Length;

@@ -24,7 +24,7 @@ const MANY: usize = 16;
 
 /// What came of it.
 #[derive(Default)]
-struct Result {
+struct Collected {
     /// Of the whole file.
     tally: Tally,
     /// Of this process.
@@ -36,7 +36,7 @@ struct Result {
     retries: u64,
 }
 
-pub(super) fn run(args: &CollectArgs, common: &Common) -> std::result::Result<Outcome, Failure> {
+pub(super) fn run(args: &CollectArgs, common: &Common) -> Result<Outcome, Failure> {
     let model = args.sampling.logps.as_deref().map(model_dir::read).transpose()?;
     let encoder = model.as_ref().map(|model| model.encoder(None, Truncated::Keep)).transpose()?;
     let judges = match &args.reward[..] {
@@ -71,7 +71,7 @@ pub(super) fn run(args: &CollectArgs, common: &Common) -> std::result::Result<Ou
     if found.cut {
         eprintln!("the last line of {} was cut short: its completion is asked for again", args.out.display());
     }
-    let mut result = Result::default();
+    let mut result = Collected::default();
     found.lines.iter().for_each(|line| result.tally.add(line));
     if questions.is_empty() {
         return finish(args, common, &collection, &result);
@@ -212,9 +212,9 @@ fn finish(
     args: &CollectArgs,
     common: &Common,
     collection: &Collection<'_>,
-    result: &Result,
-) -> std::result::Result<Outcome, Failure> {
-    let Result { tally, asked, num_tokens, set_aside: aside, untold, other_tokens, retries } = result;
+    result: &Collected,
+) -> Result<Outcome, Failure> {
+    let Collected { tally, asked, num_tokens, set_aside: aside, untold, other_tokens, retries } = result;
     let out = args.out.display();
     if tally.records == 0 {
         let what = format!("{aside} completions were asked for, and all set aside");

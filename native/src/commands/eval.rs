@@ -4,7 +4,7 @@ use serde_json::json;
 use tbrm_core::data::record::read_all;
 use tbrm_core::data::trajectory::Truncated;
 use tbrm_core::data::{Needs, PromptStyle};
-use tbrm_core::evaluation::{Accuracy, Attempt, Mean, Problem, attempt, capacity, problems};
+use tbrm_core::evaluation::{Accuracy, Attempt, Attempting, Mean, Problem, attempt, capacity, problems};
 use tbrm_core::rollout::{Rollout, RolloutConfig, slots};
 use tbrm_core::{Error, ErrorKind};
 
@@ -50,7 +50,8 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Outcome, Failure> 
     let report = |p: tbrm_core::rollout::Progress| {
         progress.update(p.completions as u64, &format!("completions, {} tokens", p.tokens));
     };
-    let judged = attempt(&mut rollout, &model.tokenizer, &rewards, &problems, args.samples, max_new, report);
+    let how = Attempting { samples: args.samples, max_new, set_aside: args.set_aside_failures };
+    let judged = attempt(&mut rollout, &model.tokenizer, &rewards, &problems, how, report);
     let judged = pollster::block_on(judged)?;
     drop(progress);
     let (problems, attempts) = kept(problems, judged, args.set_aside_failures)?;

@@ -8,14 +8,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tbrm_core::data::Record;
-use tbrm_core::reward::{Asked, Reward};
+use tbrm_core::reward::{Asked, Reward, shown};
 use tbrm_core::{Error, ErrorKind, Result};
 
 /// How long a program may take for one completion, its start included.
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// How much of a completion an error shows, in characters.
-const SHOWN: usize = 200;
 
 /// A program with its arguments, separated by white space. It is started when it is first needed and reads a line
 /// `{"prompt", "completion", "answer", ...}` with all further fields of the record, then writes a line: a number, or an
@@ -148,14 +145,6 @@ impl Reward for Command {
             Error::new(ErrorKind::Data, what, "run the program by hand with a line of JSON, and correct it")
         })
     }
-}
-
-fn shown(text: &str) -> String {
-    let mut out: String = text.chars().take(SHOWN).collect();
-    if out.len() < text.len() {
-        out.push('…');
-    }
-    out
 }
 
 #[cfg(all(test, unix))]
