@@ -39,25 +39,20 @@ struct Desk {
 
 #[derive(Serialize)]
 pub(crate) struct LabOptions {
-    tasks: Vec<TaskInfo>,
+    tasks: Vec<Choice>,
     levels: Vec<usize>,
     objectives: Vec<&'static str>,
     racers: Vec<&'static str>,
     race: RaceConfig,
-    checks: Vec<CheckInfo>,
+    checks: Vec<Choice>,
     trial: Trial,
 }
 
+/// A task or a check.
 #[derive(Serialize)]
-pub(crate) struct TaskInfo {
+pub(crate) struct Choice {
     name: &'static str,
     about: String,
-}
-
-#[derive(Serialize)]
-pub(crate) struct CheckInfo {
-    name: &'static str,
-    about: &'static str,
 }
 
 #[wasm_bindgen]
@@ -161,14 +156,14 @@ pub fn lab_options() -> Result<JsValue> {
 }
 
 pub(crate) fn options() -> tbrm_core::Result<LabOptions> {
-    let task = |name: &'static str| Ok(TaskInfo { name, about: by_name(name)?.description() });
+    let task = |name: &'static str| Ok(Choice { name, about: by_name(name)?.description() });
     Ok(LabOptions {
         tasks: NAMES.into_iter().map(task).collect::<tbrm_core::Result<_>>()?,
         levels: LEVELS.collect(),
         objectives: Arm::contenders().map(Objective::name).collect(),
         racers: RACERS.map(Objective::name).into(),
         race: RaceConfig::default(),
-        checks: CHECKS.map(|(name, about)| CheckInfo { name, about }).into(),
+        checks: CHECKS.map(|(name, about)| Choice { name, about: about.to_owned() }).into(),
         trial: Trial::default(),
     })
 }

@@ -451,7 +451,7 @@ export interface Interval {
 
 /** What came of an objective, over seeds. */
 export interface ArmSummary {
-  arm: { name: string; objective: string; rollouts: number; learning_rate: number; [more: string]: unknown };
+  arm: { name: string; [more: string]: unknown };
   tuning: [number, number][];
   /** At the end. */
   accuracy: Interval;
@@ -468,9 +468,12 @@ export interface ArmSummary {
   curve: { tokens: number; accuracy: Interval }[];
 }
 
+/** The settings of a comparison. */
+export type CompareConfig = { arms: { name: string; [more: string]: unknown }[]; [more: string]: unknown };
+
 /** What the runs of a comparison come to. */
 export interface Comparison {
-  config: Record<string, unknown>;
+  config: CompareConfig;
   /** Accuracy before any training. */
   start: Interval;
   /** The most tokens that every run was trained on. */
@@ -480,7 +483,7 @@ export interface Comparison {
 
 /** Where a comparison stands. */
 export interface SoFar {
-  config: Record<string, unknown>;
+  config: CompareConfig;
   done: number;
   runs: number;
   /** None before the first run is done. */

@@ -144,6 +144,7 @@ mod tests {
         // The fields of an event stand beside its type.
         let told = serde_json::to_value(LabEvent::Compared(Box::new(so_far))).unwrap();
         assert_eq!((&told["type"], &told["done"]), (&"compared".into(), &0.into()));
+        assert_eq!(told["config"]["arms"][0]["name"], "tbrm");
         assert_eq!(serde_json::to_value(RaceEvent::Looked(look)).unwrap()["type"], "looked");
         assert_eq!(serde_json::to_value(TheoryEvent::Checked(check)).unwrap()["type"], "checked");
     }

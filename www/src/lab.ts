@@ -160,7 +160,7 @@ export class CompareState {
     const done = this.soFar?.comparison ? accuracyCurves(this.soFar.comparison) : [];
     const run = this.unfinished;
     if (!run) return done;
-    const names = this.soFar?.config.arms?.map(({ name }) => name) ?? [];
+    const names = this.soFar?.config.arms.map(({ name }) => name) ?? [];
     const at = names.indexOf(run.arm);
     const colour = at < 0 ? done.length : at;
     const label = `${run.arm}, seed ${run.seed} under way`;

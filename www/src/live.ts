@@ -68,11 +68,12 @@ export interface Stage {
   columns: Columns;
   steps: number;
   accuracy: { step: number; mean: number; stderr: number }[];
+  /** By step. */
+  samples: Map<number, Sample[]>;
 }
 
 export class Live {
   readonly stages: Stage[] = [];
-  readonly samples = new Map<number, Sample[]>();
   /** The share of records that the reference has scored; none when that is over. */
   scoring: number | undefined;
   saved = 0;
@@ -96,6 +97,11 @@ export class Live {
   /** Whether the answers of its newest stage are the model's own. */
   get online(): boolean {
     return isOnline(this.stage.columns);
+  }
+
+  /** The newest stage's, or of the last one that had any. */
+  get samples(): Map<number, Sample[]> {
+    return (this.stages.findLast(({ samples }) => samples.size > 0) ?? this.stage).samples;
   }
 
   get step(): number {
@@ -135,7 +141,7 @@ export class Live {
         this.measured(this.step, event);
         break;
       case "samples":
-        this.samples.set(event.step, event.samples);
+        this.stage.samples.set(event.step, event.samples);
         break;
       case "checkpoint":
         this.saved = event.step;
@@ -156,8 +162,9 @@ export class Live {
       steps: 0,
       columns: new Columns(),
       accuracy: [{ step: 0, mean, stderr }],
+      samples: new Map(),
     }));
-    const recalled = { name: "", steps: this.steps, columns, accuracy: [] };
+    const recalled = { name: "", steps: this.steps, columns, accuracy: [], samples: new Map() };
     this.stages.splice(0, this.stages.length, ...over, recalled);
     this.saved = saved;
   }
@@ -183,7 +190,7 @@ export class Live {
   }
 
   private begin(name: string, steps: number): Stage {
-    const stage = { name, steps, columns: new Columns(), accuracy: [] };
+    const stage = { name, steps, columns: new Columns(), accuracy: [], samples: new Map() };
     this.stages.push(stage);
     return stage;
   }

@@ -1,6 +1,9 @@
 // What the page and its worker say to each other. The page asks, the worker answers; what happens by itself is pushed.
 
+import type { TaskInfo } from "../../web/src/types";
 import type { LabCalls, LabPush } from "./lab-protocol";
+
+export type { TaskInfo } from "../../web/src/types";
 
 /** What went wrong and where, and what to do: an error of the core, or one of the page's own. */
 export interface Fault {
@@ -98,18 +101,6 @@ export interface SpecInput {
   /** What it is asked to measure it. */
   evalPrompts?: NamedFile;
   settings: Record<string, unknown>;
-}
-
-/** An embedded task: prompts with answers that need no file. */
-export interface TaskInfo {
-  /** What is asked: one line. */
-  description: string;
-  prompts: string;
-  held_out: string;
-  /** Completions with their rewards, half of them wrong: a log. */
-  demonstrations: string;
-  /** What a completion may have of tokens, for a model that reads bytes. */
-  max_new_tokens: number;
 }
 
 /** Known before anything is allocated. Sizes are bytes. */

@@ -31,8 +31,9 @@ export class Completions {
 
   /** Shows the last answers that the run told of; none where they are those of a log. */
   show(live: Live): void {
-    const step = Math.max(...live.samples.keys());
-    const samples = live.online ? live.samples.get(step) : undefined;
+    // The stage's own: the demo's stage before was shown logged answers.
+    const step = Math.max(...live.stage.samples.keys());
+    const samples = live.online ? live.stage.samples.get(step) : undefined;
     this.root.hidden = !samples;
     if (!samples || samples === this.drawn) return;
     this.drawn = samples;

@@ -13,25 +13,10 @@ import type {
 } from "../lab-protocol";
 import type { Fault } from "../protocol";
 import type { Engine, Gpu, Lab } from "./engine";
+import { gathered } from "./gathered";
 import type { Runs } from "./runs";
-import { fetchSecond } from "./second";
-
-/** Steps are told together when they come faster than this, in milliseconds. */
-const TELL_EVERY = 25;
 
 const REPORT = "report.html";
-
-/** The engine with the lab's part of it, which others need not fetch. */
-export async function withLab(engine: Promise<Engine>): Promise<Engine> {
-  const loaded = await engine;
-  try {
-    await fetchSecond();
-  } catch (error) {
-    const help = "check the connection and try again; after one full load the page works without a network";
-    throw { kind: "load", what: faultOf(error).what, help } satisfies Fault;
-  }
-  return loaded;
-}
 
 export class LabDesk {
   /** What is at work, and how it is ended. */
@@ -173,20 +158,4 @@ export class LabDesk {
 export function busy(): Fault {
   const help = "stop it, or wait for its end";
   return { kind: "busy", what: "the lab is at work in this tab", help };
-}
-
-/** Tells events together when they come fast; what is no step is told at once. */
-function gathered<E extends { type: string }>(tell: (events: E[]) => void) {
-  let untold: E[] = [];
-  let told = 0;
-  const flush = () => {
-    if (untold.length > 0) tell(untold);
-    untold = [];
-    told = performance.now();
-  };
-  const hear = (event: E) => {
-    untold.push(event);
-    if (event.type !== "step" || performance.now() - told >= TELL_EVERY) flush();
-  };
-  return { hear, flush };
 }

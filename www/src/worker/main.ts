@@ -6,11 +6,11 @@ import { archive, settled } from "./archive";
 import { type Chat, type Engine, type Gpu, loadEngine } from "./engine";
 import { FeedbackLog } from "./feedback";
 import { sourceOf, specOf } from "./input";
-import { busy, LabDesk, withLab } from "./lab";
+import { busy, LabDesk } from "./lab";
 import { giveInputs, loadRun } from "./load";
 import { Runs } from "./runs";
 import { fetchSecond } from "./second";
-import { Training } from "./session";
+import { Training, trainingBusy } from "./session";
 
 const say = (message: FromWorker, transfer: Transferable[] = []) => self.postMessage(message, { transfer });
 const push = (message: Push, transfer?: Transferable[]) => say(message, transfer);
@@ -41,7 +41,12 @@ const gpu: () => Promise<Gpu> = once(async () => {
   return (await engine()).open_gpu(onfault);
 });
 const training = once(async () => new Training(await engine(), await gpu(), await runs(), push));
-const labEngine = once(() => withLab(engine()));
+/** The engine with what the lab needs of it, which others need not fetch. */
+const labEngine = once(async () => {
+  const loaded = await engine();
+  await fetchSecond();
+  return loaded;
+});
 let desk: LabDesk | undefined;
 const lab = once(async () => {
   const labs = await Runs.open(() => push({ type: "labs" }), "labs");
@@ -51,10 +56,7 @@ const lab = once(async () => {
 /** The device is either the lab's or a run's. */
 const labAlone = async () => {
   closeChat();
-  if ((await training()).busy) {
-    const help = "stop it first; it is saved, and can be resumed";
-    throw { kind: "busy", what: "a run is being trained in this tab", help } satisfies Fault;
-  }
+  if ((await training()).busy) throw trainingBusy();
   return lab();
 };
 const trainingAlone = async () => {

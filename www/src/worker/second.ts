@@ -1,6 +1,8 @@
 // The second half of the wasm: what only some visitors use. The first half calls this by its name when it gets to a function
 // that lies there (web/bundle/src/split.rs), so nothing breaks where nobody fetched it before.
 
+import type { Fault } from "../protocol";
+
 /** What the first half exports: memory, tables, globals and functions that the second works with. */
 export type Exports = WebAssembly.ModuleImports;
 
@@ -57,8 +59,10 @@ function url(): URL {
   return new URL(url, import.meta.url);
 }
 
-function unreachable(why: string): Error {
-  return new Error(
-    `a part of the engine could not be loaded: ${why}; check the connection, then reload the page`,
-  );
+function unreachable(why: string): Fault {
+  return {
+    kind: "load",
+    what: `a part of the engine could not be loaded: ${why}`,
+    help: "check the connection and try again; after one full load the page works without a network",
+  };
 }

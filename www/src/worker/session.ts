@@ -3,14 +3,12 @@
 import { faultOf } from "../errors";
 import type { Fault, Push, RunEvent, SpecInput, TrainState } from "../protocol";
 import type { Engine, Gpu, Session } from "./engine";
+import { gathered } from "./gathered";
 import { specOf } from "./input";
 import { Judge } from "./judge";
 import type { OpfsStore } from "./opfs";
 import type { Runs } from "./runs";
 import { fetchSecond } from "./second";
-
-/** Steps are told together when they come faster than this, in milliseconds: nobody sees more. */
-const TELL_EVERY = 25;
 
 export class Training {
   private state: TrainState = "idle";
@@ -18,8 +16,9 @@ export class Training {
   /** What the person wants the loop to do next. */
   private wish: "go" | "pause" | "step" | "stop" = "go";
   private wake = () => {};
-  private told = 0;
-  private untold: RunEvent[] = [];
+  private readonly events = gathered<RunEvent>((events) => {
+    if (this.run !== null) this.push({ type: "event", run: this.run, events });
+  });
   /** Asks rewards that a person wrote. */
   private readonly judge: Judge;
 
@@ -82,13 +81,7 @@ export class Training {
     which: { name: string; discard: true } | { run: string; discard: false },
     open: (store: OpfsStore) => Promise<Session>,
   ): Promise<string> {
-    if (this.state !== "idle") {
-      throw {
-        kind: "busy",
-        what: "a run is being trained in this tab",
-        help: "stop it first; it is saved, and can be resumed",
-      } satisfies Fault;
-    }
+    if (this.state !== "idle") throw trainingBusy();
     this.wish = "go";
     this.become("starting");
     let release = () => {};
@@ -118,7 +111,7 @@ export class Training {
       this.runs.changed();
       await this.loop(session);
     } catch (error) {
-      this.tell();
+      this.events.flush();
       this.push({ type: "fault", fault: store.failure ?? faultOf(error) });
     }
     try {
@@ -129,7 +122,7 @@ export class Training {
     this.judge.close();
     store.end();
     release();
-    this.tell();
+    this.events.flush();
     this.become("idle");
     this.run = null;
     this.runs.changed();
@@ -155,7 +148,7 @@ export class Training {
   }
 
   private async rest(): Promise<void> {
-    this.tell();
+    this.events.flush();
     this.become("paused");
     await new Promise<void>((wake) => {
       this.wake = wake;
@@ -165,16 +158,8 @@ export class Training {
   }
 
   private hear(event: RunEvent): void {
-    this.untold.push(event);
-    if (event.type !== "step" || performance.now() - this.told >= TELL_EVERY) this.tell();
+    this.events.hear(event);
     if (event.type === "checkpoint") this.runs.changed();
-  }
-
-  private tell(): void {
-    if (this.untold.length === 0 || this.run === null) return;
-    this.push({ type: "event", run: this.run, events: this.untold });
-    this.untold = [];
-    this.told = performance.now();
   }
 
   private become(state: TrainState): void {
@@ -182,6 +167,11 @@ export class Training {
     this.state = state;
     this.push({ type: "state", run: this.run, state });
   }
+}
+
+export function trainingBusy(): Fault {
+  const help = "stop it first; it is saved, and can be resumed";
+  return { kind: "busy", what: "a run is being trained in this tab", help };
 }
 
 const channel = new MessageChannel();

@@ -56,22 +56,29 @@ function arm(name: string, curve: [number, Interval][]): ArmSummary {
   const nothing = interval(null);
   return {
     arm: { name },
+    tuning: [],
     accuracy: nothing,
     at_common_tokens: nothing,
     difference: null,
+    each: [],
+    tokens: null,
     seconds: nothing,
+    rollout_share: null,
     peak_bytes: 0,
     failed: 0,
     curve: curve.map(([tokens, accuracy]) => ({ tokens, accuracy })),
   };
 }
 
-const compared = (arms: ArmSummary[]): SoFar => ({
-  config: { arms: arms.map(({ arm }) => arm) },
-  done: 1,
-  runs: 4,
-  comparison: { start: interval(0.4), common_tokens: 100, arms },
-});
+const compared = (arms: ArmSummary[]): SoFar => {
+  const config = { arms: arms.map(({ arm }) => arm) };
+  return {
+    config,
+    done: 1,
+    runs: 4,
+    comparison: { config, start: interval(0.4), common_tokens: 100, arms },
+  };
+};
 
 test("accuracy has an interval where there are seeds for one", () => {
   const arms = [

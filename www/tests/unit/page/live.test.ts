@@ -70,3 +70,22 @@ test("the accuracy after a stage is that of its last step", () => {
   expect(demo.stage.columns.get("eval/accuracy")).toEqual([Number.NaN, 0.5]);
   expect(demo.complete).toBe(true);
 });
+
+test("answers belong to the stage that they were drawn in, and the last ones stay until there are newer", () => {
+  const sample = (completion: string) => ({ prompt: "p", completion, tokens: [] });
+  const told = (step: number, completion: string): RunEvent => ({
+    type: "samples",
+    step,
+    samples: [sample(completion)],
+  });
+  const demo = live(
+    { type: "stage", stage: "tbrm", done: 0, steps: 300 },
+    told(300, "of the log"),
+    { type: "stage", stage: "online", done: 0, steps: 100 },
+    step(1),
+  );
+  expect([...demo.stage.samples.keys()]).toEqual([]);
+  expect([...demo.samples.keys()]).toEqual([300]);
+  demo.hear(told(100, "its own"));
+  expect([...demo.samples]).toEqual([[100, [sample("its own")]]]);
+});

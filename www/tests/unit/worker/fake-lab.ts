@@ -61,10 +61,14 @@ function soFar(trial: Trial, done: number): SoFar {
   const arms = trial.objectives.map(
     (name, i): ArmSummary => ({
       arm: { name },
+      tuning: [],
       accuracy: about(0.8 - 0.1 * i),
       at_common_tokens: about(0.75 - 0.1 * i),
       difference: i > 0 ? about(-0.1) : null,
+      each: [],
+      tokens: 1800,
       seconds: about(12),
+      rollout_share: 0.5,
       peak_bytes: 9_000_000,
       failed: 0,
       curve: [0, 1, 2].map((at) => ({ tokens: 900 * at, accuracy: about(0.4 + 0.2 * at - 0.05 * i) })),
@@ -76,7 +80,7 @@ function soFar(trial: Trial, done: number): SoFar {
     config,
     done,
     runs,
-    comparison: done > 0 ? { start: about(0.4), common_tokens: 1800, arms } : null,
+    comparison: done > 0 ? { config, start: about(0.4), common_tokens: 1800, arms } : null,
   };
 }
 
