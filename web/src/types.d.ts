@@ -21,7 +21,7 @@ export interface Fault {
   help: string;
 }
 
-export type Objective = "tbrm" | "brm" | "sft";
+export type Objective = "tbrm" | "brm" | "sft" | "reinforce" | "rloo" | "grpo" | "dpo" | "a2po" | "tba" | "hybrid" | "ppo";
 
 /** What the browser's GPU is and can do. Sizes are bytes. */
 export interface DeviceInfo {

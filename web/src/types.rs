@@ -93,6 +93,8 @@ mod tests {
         };
         assert_eq!(keys(&task), fields("TaskInfo"));
         assert_eq!(keys(&Error::new(ErrorKind::TooLarge, "", "")), fields("Fault"));
+        let objectives = Objective::ALL.map(|objective| format!("\"{}\"", objective.name())).join(" | ");
+        assert!(TYPES.contains(&format!("export type Objective = {objectives};\n")), "{objectives}");
     }
 
     #[test]

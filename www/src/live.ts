@@ -135,10 +135,7 @@ export class Live {
         this.evaluated(event);
         break;
       case "accuracy":
-        this.measured(event.step, event);
-        break;
-      case "trained":
-        this.measured(this.step, event);
+        this.measured(event);
         break;
       case "samples":
         this.stage.samples.set(event.step, event.samples);
@@ -147,7 +144,6 @@ export class Live {
         this.saved = event.step;
         break;
       case "finished":
-      case "done":
         this.complete = event.complete;
         break;
     }
@@ -169,7 +165,7 @@ export class Live {
     this.saved = saved;
   }
 
-  private measured(step: number, { mean, stderr }: { mean: number; stderr: number }): void {
+  private measured({ step, mean, stderr }: { step: number; mean: number; stderr: number }): void {
     this.stage.accuracy.push({ step, mean, stderr });
     this.evaluated({ step, "eval/accuracy": mean });
   }

@@ -22,7 +22,7 @@ export function pointOf(sample: Sample, beta: number): Point | undefined {
 
 /** The sum over tokens, rho = sum of advantage / beta. */
 export function rhoOf(sample: Sample, beta: number): number {
-  return sample.rho ?? sample.tokens.reduce((sum, token) => sum + token.advantage, 0) / beta;
+  return sample.tokens.reduce((sum, token) => sum + token.advantage, 0) / beta;
 }
 
 /** The beta of a run's config.json; the demo's is that of its TBRM stage. */

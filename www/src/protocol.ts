@@ -1,80 +1,47 @@
 // What the page and its worker say to each other. The page asks, the worker answers; what happens by itself is pushed.
 
-import type { TaskInfo } from "../../web/src/types";
+import type {
+  BenchReport,
+  ChatInfo,
+  DeviceInfo,
+  Drawing as DrawnBy,
+  Estimate,
+  LogsReport,
+  Pair,
+  PresetInfo,
+  Prompt,
+  RunEvent,
+  Sample,
+  Scale,
+  Setting,
+  TaskInfo,
+} from "../../web/src/types";
 import type { LabCalls, LabPush } from "./lab-protocol";
 
-export type { TaskInfo } from "../../web/src/types";
+export type {
+  BenchReport,
+  ChatInfo,
+  Continued,
+  DeviceInfo,
+  Estimate,
+  LogsReport,
+  Metrics,
+  Pair,
+  PresetInfo,
+  Prompt,
+  RunEvent,
+  Sample,
+  SampleToken,
+  Scale,
+  Setting,
+  TaskInfo,
+} from "../../web/src/types";
 
 /** What went wrong and where, and what to do: an error of the core, or one of the page's own. */
 export interface Fault {
   kind: string;
   what: string;
   help: string;
-}
-
-/** A step's metrics, under the names of `RUN/metrics.jsonl`; `eval/...` joins where the step was evaluated. */
-export type Metrics = { step: number } & Record<string, number>;
-
-export interface SampleToken {
-  text: string;
-  /** beta * (logp - ref_logp). */
-  advantage: number;
-  logp?: number;
-  ref_logp?: number;
-}
-
-/** A logged completion, and what the model now thinks of it: a line of `RUN/completions/`. */
-export interface Sample {
-  step?: number;
-  prompt: string;
-  completion: string;
-  reward?: number | null;
-  /** delta = rho + V_1 - R / beta. */
-  residual?: number | null;
-  rho?: number;
-  v1?: number;
-  tokens: SampleToken[];
-}
-
-export type RunEvent =
-  | { type: "scoring"; done: number; total: number }
-  | { type: "step"; metrics: Metrics }
-  | ({ type: "evaluated"; step: number; best?: boolean } & Record<string, unknown>)
-  | { type: "samples"; step: number; samples: Sample[] }
-  | { type: "checkpoint"; step: number }
-  /** The model wrote completions, which the next steps are trained on. */
-  | { type: "rollouts"; round: number; step: number; completions: number; reward: number }
-  /** Its completions of held-out prompts were judged. */
-  | ({ type: "measured"; step: number; best?: boolean } & Record<string, unknown>)
-  | { type: "accuracy"; stage: string; step: number; mean: number; stderr: number }
-  /** A stage of the demo begins, or goes on after `done` steps. */
-  | { type: "stage"; stage: string; done: number; steps: number }
-  /** A stage of the demo is over. */
-  | { type: "trained"; stage: string; mean: number; stderr: number; seconds: number }
-  | { type: "finished"; step: number; complete: boolean }
-  /** The demo's last event. */
-  | { type: "done"; complete: boolean };
-
-/** A setting of the trainer, as the core describes it; the page makes a form of them. */
-export interface Setting {
-  name: string;
-  default: unknown;
-  kind: "number" | "integer" | "choice" | "bool" | "texts" | "numbers";
-  choices?: string[];
-  help: string;
-  /** Whether only runs that draw their own completions have it. */
-  online?: boolean;
-}
-
-export interface PresetInfo {
-  name: string;
-  params: number;
-  [more: string]: unknown;
-}
-
-export interface DeviceInfo {
-  name: string;
-  [more: string]: unknown;
 }
 
 /** Files of the person's: the worker reads them, so that the page never waits. */
@@ -103,54 +70,8 @@ export interface SpecInput {
   settings: Record<string, unknown>;
 }
 
-/** Known before anything is allocated. Sizes are bytes. */
-export interface Estimate {
-  params: number;
-  weight_bytes: number;
-  total_bytes: number;
-  steps: number;
-  tokens: number;
-  [more: string]: unknown;
-}
-
-/** What is in a file of records and what is wrong with it: `tbrm logs check`. */
-export interface LogsReport {
-  records: number;
-  rejected: number;
-  reasons: { field: string | null; reason: string; count: number; lines: number[] }[];
-  reward: { mean: number; std: number; min: number; max: number } | null;
-  [more: string]: unknown;
-}
-
-export interface BenchReport {
-  preset: string;
-  device: string;
-  tokens_per_s: number;
-  step_ms: number;
-  [more: string]: unknown;
-}
-
-/** Text as it is, or a conversation for the model's chat template. */
-export type Prompt = string | { role: string; content: string }[];
-
-/** How an answer is drawn; what is left out is as the core has it. */
-export interface Drawing {
-  /** 0 takes the likeliest token. */
-  temperature?: number;
-  top_k?: number;
-  top_p?: number;
-  max_new_tokens?: number;
-  /** The same prompt is answered alike with the same seed. */
-  seed?: number;
-}
-
-/** What a model can be told. */
-export interface ChatInfo {
-  /** Whether it takes messages: it has a chat template. */
-  conversations: boolean;
-  /** Tokens of prompt and answer at most. */
-  positions: number;
-}
+/** What is left out is as the core has it. */
+export type Drawing = Partial<DrawnBy>;
 
 /** A log record but for its reward. */
 export interface Logged {
@@ -166,27 +87,6 @@ export interface Answer {
   finished: boolean;
   /** None where nothing was said. */
   record: Logged | null;
-}
-
-/** What decides advantages: settings of the run. */
-export interface Scale {
-  beta: number;
-  logit_scale?: number;
-}
-
-/** A prompt, continued by the model that a run began with and by the one that it made. */
-export interface Pair {
-  prompt: string;
-  before: Continued;
-  after: Continued;
-}
-
-export interface Continued {
-  text: string;
-  finished: boolean;
-  /** Its log-prob after the training, less that before it. */
-  rho: number;
-  tokens: SampleToken[];
 }
 
 /** A run that is kept in this browser. */

@@ -3,6 +3,13 @@ import { Live } from "../../../src/live";
 import type { Metrics, RunEvent } from "../../../src/protocol";
 
 const step = (step: number, loss = step): RunEvent => ({ type: "step", metrics: { step, loss } as Metrics });
+const stage = (stage: string, steps: number): RunEvent => ({
+  type: "stage",
+  stage,
+  description: "Some training",
+  done: 0,
+  steps,
+});
 const live = (...events: RunEvent[]) => {
   const made = new Live("run", 10);
   for (const event of events) made.hear(event);
@@ -14,6 +21,7 @@ test("an evaluation joins its step, and stands alone before the first", () => {
     type: "evaluated",
     step: 2,
     "eval/loss": 7,
+    best: false,
   }).stage;
   expect(columns.steps).toEqual([0, 1, 2]);
   expect(columns.get("eval/loss")).toEqual([9, Number.NaN, 7]);
@@ -28,12 +36,7 @@ test("steps that come again after a resume replace those after it", () => {
 });
 
 test("a stage has its own curves, and what was recalled joins the stage that goes on", () => {
-  const demo = live(
-    { type: "stage", stage: "warm-start", done: 0, steps: 5 },
-    step(1),
-    { type: "stage", stage: "tbrm", done: 0, steps: 9 },
-    step(1),
-  );
+  const demo = live(stage("warm-start", 5), step(1), stage("tbrm", 9), step(1));
   expect(demo.stages.map(({ name, steps }) => [name, steps])).toEqual([
     ["warm-start", 5],
     ["tbrm", 9],
@@ -43,7 +46,7 @@ test("a stage has its own curves, and what was recalled joins the stage that goe
   expect(resumed.stage.name).toBe("");
   const columns = { step: Float64Array.of(1, 2, 3), loss: Float64Array.of(3, 2, 1) };
   resumed.recall({ columns, sampled: [], config: {}, accuracy: [] }, 2);
-  resumed.hear({ type: "stage", stage: "tbrm", done: 0, steps: 9 });
+  resumed.hear(stage("tbrm", 9));
   resumed.hear(step(3, 30));
   expect(resumed.stages).toHaveLength(1);
   expect(resumed.stage.columns.get("loss")).toEqual([3, 2, 30]);
@@ -60,11 +63,11 @@ test("events of another run are not heard", () => {
 
 test("the accuracy after a stage is that of its last step", () => {
   const demo = live(
-    { type: "stage", stage: "warm-start", done: 0, steps: 2 },
+    stage("warm-start", 2),
     step(1),
     step(2),
-    { type: "trained", stage: "warm-start", mean: 0.5, stderr: 0.1, seconds: 3 },
-    { type: "done", complete: true },
+    { type: "accuracy", stage: "warm-start", step: 2, mean: 0.5, stderr: 0.1, seconds: 3 },
+    { type: "finished", step: 2, complete: true },
   );
   expect(demo.stage.accuracy).toEqual([{ step: 2, mean: 0.5, stderr: 0.1 }]);
   expect(demo.stage.columns.get("eval/accuracy")).toEqual([Number.NaN, 0.5]);
@@ -72,18 +75,13 @@ test("the accuracy after a stage is that of its last step", () => {
 });
 
 test("answers belong to the stage that they were drawn in, and the last ones stay until there are newer", () => {
-  const sample = (completion: string) => ({ prompt: "p", completion, tokens: [] });
+  const sample = (completion: string) => ({ step: 1, prompt: "p", completion, tokens: [] });
   const told = (step: number, completion: string): RunEvent => ({
     type: "samples",
     step,
     samples: [sample(completion)],
   });
-  const demo = live(
-    { type: "stage", stage: "tbrm", done: 0, steps: 300 },
-    told(300, "of the log"),
-    { type: "stage", stage: "online", done: 0, steps: 100 },
-    step(1),
-  );
+  const demo = live(stage("tbrm", 300), told(300, "of the log"), stage("online", 100), step(1));
   expect([...demo.stage.samples.keys()]).toEqual([]);
   expect([...demo.samples.keys()]).toEqual([300]);
   demo.hear(told(100, "its own"));

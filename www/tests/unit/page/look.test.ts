@@ -4,6 +4,7 @@ import type { Sample } from "../../../src/protocol";
 import { axis } from "../../../src/scatter";
 
 const sample: Sample = {
+  step: 1,
   prompt: "p",
   completion: "c",
   reward: 0.5,
@@ -16,7 +17,8 @@ const sample: Sample = {
 
 test("a point lies its residual above the diagonal", () => {
   expect(pointOf(sample, 0.1)).toMatchObject({ target: 5, value: 3.75, reward: 0.5 });
-  expect(pointOf({ ...sample, reward: null }, 0.1)).toBeUndefined();
+  const { reward: _, ...unrewarded } = sample;
+  expect(pointOf(unrewarded, 0.1)).toBeUndefined();
   expect(pointOf({ ...sample, residual: Number.NaN }, 0.1)).toBeUndefined();
 });
 

@@ -33,7 +33,15 @@ test("an online run tells of its answers, and has curves that others have not", 
   expect(curvesOf(live.stage, length)).toEqual([]);
   const more = { "completions/mean_length": 3, "rewards/exact/mean": 0.5, "rewards/exact/std": 0.1 };
   live.hear({ type: "step", metrics: metrics(more) });
-  live.hear({ type: "rollouts", round: 2, step: 1, completions: 32, reward: 0.25 });
+  live.hear({
+    type: "rollouts",
+    round: 2,
+    step: 1,
+    completions: 32,
+    tokens: 128,
+    reward: 0.25,
+    seconds: 1,
+  });
   live.hear({ type: "measured", step: 1, "eval/reward": 0.75, "eval/reward_se": 0.1, best: true });
   expect(live.online).toBe(true);
   expect(curvesOf(live.stage, length)[0]?.values).toEqual([3]);

@@ -2,9 +2,11 @@
 
 import type {
   Continued,
+  DeviceInfo,
   Drawing,
   Fault,
   Metrics,
+  PresetInfo,
   Prompt,
   RunEvent,
   Sample,
@@ -64,7 +66,7 @@ function setting(
   help: string,
   choices?: string[],
 ): Setting {
-  return { name, default: value, kind, help, ...(choices ? { choices } : {}) };
+  return { name, default: value, kind, help, online: false, ...(choices ? { choices } : {}) };
 }
 
 /** A shape that goes down with some noise, the same each time. */
@@ -156,15 +158,15 @@ class FakeSession implements Session {
 
   private async *demo(from: number): AsyncGenerator<RunEvent> {
     if (from === 0) {
-      yield { type: "stage", stage: "warm-start", done: 0, steps: 60 };
+      yield { type: "stage", stage: "warm-start", description: "imitation", done: 0, steps: 60 };
       for await (const event of this.stage(60, 0, false)) {
         if (event.type === "finished" && this.stopped) return yield event;
         if (event.type !== "finished") yield event;
       }
       await this.store.write("warm-start/model.safetensors", new Uint8Array(500_000));
-      yield { type: "trained", stage: "warm-start", mean: 0.538, stderr: 0.017, seconds: 1 };
+      yield { type: "accuracy", stage: "warm-start", step: 60, mean: 0.538, stderr: 0.017, seconds: 1 };
     }
-    yield { type: "stage", stage: "tbrm", done: from, steps: 300 };
+    yield { type: "stage", stage: "tbrm", description: "TBRM", done: from, steps: 300 };
     yield* this.stage(300, from, true);
   }
 
@@ -213,7 +215,7 @@ class FakeSession implements Session {
   private async checkpoint(step: number): Promise<RunEvent> {
     await this.store.write(`checkpoints/${name(step)}/model.safetensors`, new Uint8Array(500_000));
     await this.store.write(`checkpoints/${name(step)}/state.json`, encode(JSON.stringify({ step })));
-    return { type: "checkpoint", step };
+    return { type: "checkpoint", step, path: `checkpoints/${name(step)}` };
   }
 }
 
@@ -260,6 +262,29 @@ class FakeChat implements Chat {
   free(): void {}
 }
 
+const DEVICE: DeviceInfo = {
+  name: "Pretended device",
+  software: true,
+  subgroups: false,
+  subgroup_size: 0,
+  f16: false,
+  timestamps: false,
+  pipeline_cache: false,
+  max_binding: 2 ** 27,
+  max_buffer: 2 ** 28,
+  max_groups: 65_535,
+};
+
+type Shape = [vocabulary: number, layers: number, channels: number, tokens: number, sequences: number];
+
+function preset(
+  name: string,
+  params: number,
+  [vocab_size, layers, hidden_size, tokens, sequences]: Shape,
+): PresetInfo {
+  return { name, params, vocab_size, num_hidden_layers: layers, hidden_size, tokens, sequences };
+}
+
 export function fakeEngine(options: FakeOptions): Engine {
   return {
     async open_gpu(onfault): Promise<Gpu> {
@@ -268,7 +293,7 @@ export function fakeEngine(options: FakeOptions): Engine {
         what: "the GPU device was lost: destroyed",
         help: "resume the run from its last checkpoint",
       };
-      return { info: () => ({ name: "Pretended device" }), destroy: () => onfault(lost) };
+      return { info: () => DEVICE, destroy: () => onfault(lost) };
     },
     async bench(_gpu, preset, steps, objective, onstep) {
       for (let done = 1; done <= steps; done++) {
@@ -278,24 +303,34 @@ export function fakeEngine(options: FakeOptions): Engine {
       const losses = Array.from({ length: steps }, (_, i) => 5 - 0.1 * i);
       return {
         preset,
-        device: "Pretended device",
-        objective,
+        device: DEVICE.name,
+        driver: `${DEVICE.name}, ${objective}`,
         dtype: "f32",
         tokens_per_s: 9123.4,
         step_ms: 112.2,
+        first_step_ms: 250,
         peak_bytes: 25_000_000,
         params: 106_624,
         losses,
       };
     },
     presets: () => [
-      { name: "nano", params: 106_624 },
-      { name: "tiny", params: 918_144 },
+      preset("nano", 106_624, [128, 2, 64, 64, 16]),
+      preset("tiny", 918_144, [512, 4, 128, 128, 8]),
     ],
     settings: () => SETTINGS,
     async estimate(_gpu, spec) {
       const steps = Number(spec.settings.steps ?? 200);
-      return { params: 106_624, weight_bytes: 426_496, total_bytes: 25_400_000, steps, tokens: steps * 384 };
+      return {
+        params: 106_624,
+        weight_bytes: 426_496,
+        total_bytes: 25_400_000,
+        arena_bytes: 12_000_000,
+        live_bytes: 11_000_000,
+        steps,
+        tokens: steps * 384,
+        largest: [384, 192] as [number, number],
+      };
     },
     embedded: () => undefined,
     tasks: () => ["sort-1", "sort-3"],
@@ -306,7 +341,7 @@ export function fakeEngine(options: FakeOptions): Engine {
       demonstrations: '{"prompt": "31=", "completion": "13", "reward": 1}\n',
       max_new_tokens: 4,
     }),
-    check_logs(_name, bytes) {
+    check_logs(file, bytes) {
       const lines = new TextDecoder()
         .decode(bytes)
         .split("\n")
@@ -314,11 +349,23 @@ export function fakeEngine(options: FakeOptions): Engine {
       const bad = lines.flatMap((line, i) => (line.startsWith("{") ? [] : [i + 1]));
       const reasons =
         bad.length > 0 ? [{ field: null, reason: "not a JSON object", count: bad.length, lines: bad }] : [];
+      const records = lines.length - bad.length;
       return {
-        records: lines.length - bad.length,
+        file,
+        records,
         rejected: bad.length,
         reasons,
-        reward: { mean: 0.5, std: 0.5, min: 0, max: 1 },
+        prompts: records,
+        duplicates: 0,
+        contradicting_duplicates: 0,
+        empty_completions: 0,
+        truncated: 0,
+        conversations: 0,
+        with_logps: 0,
+        reward: { count: records, mean: 0.5, std: 0.5, min: 0, max: 1, histogram: [] },
+        prompts_with_contrast: 0,
+        prompt_chars: null,
+        completion_chars: null,
       };
     },
     Session: {
