@@ -2,6 +2,8 @@
 //! wrong, then TBRM on the same demonstrations with the verifier's rewards, in which nothing is generated but to measure on
 //! held-out problems; and last TBRM on the model's own completions of other problems, one each.
 
+mod event;
+mod measure;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,8 @@ use crate::rollout::Rollout;
 use crate::task::{Demonstration, Problem, Sort, Split, demonstrations};
 use crate::train::{Calibrate, Estimate, Schedule, TrainConfig};
 
-pub use story::{DemoEvent, DemoRun, Outcome, outcomes, saved};
+pub use event::{DemoEvent, Outcome};
+pub use story::{DemoRun, outcomes, saved};
 
 /// Sequences generated at a time.
 const SLOTS: usize = 128;

@@ -3,23 +3,22 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Accuracy, Demo, DemoConfig, SLOTS, Stage, as_records};
+use super::{Accuracy, Demo, DemoConfig, DemoEvent, Outcome, Stage, as_records};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::online::Rewards;
 use crate::ops::Names;
 use crate::platform::now;
-use crate::rollout::{Prompt, Rollout, RolloutConfig, Sampling};
+use crate::rollout::Rollout;
 use crate::run::checkpoints::{self, Point};
 use crate::run::files::sha256;
 use crate::run::recorder::{MODEL, report_again};
 use crate::run::within::Within;
 use crate::run::{self, Event, ModelFiles, OnlineSetup, Run, Setup, Store, report, settings};
-use crate::task::{Problem, Task};
+use crate::task::Task;
 use crate::train::checkpoint::device_name;
 use crate::train::{Event as Trained, Start, Trainer};
 
@@ -31,67 +30,6 @@ const ONLINE: &str = "online";
 const LOGS: &str = "logs.jsonl";
 /// What came of the stages.
 const STAGES: &str = "stages.json";
-
-/// Something that happened; the files that belong to it are written.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
-pub enum DemoEvent {
-    /// A stage begins, or goes on.
-    Stage {
-        /// Which.
-        stage: Stage,
-        /// Optimizer steps that were done before.
-        done: u64,
-        /// All of its optimizer steps.
-        steps: u64,
-    },
-    /// The accuracy after an optimizer step of TBRM; comes after the step's evaluation.
-    Accuracy {
-        /// The stage.
-        stage: Stage,
-        /// Optimizer steps of the stage.
-        step: u64,
-        /// What was measured.
-        #[serde(flatten)]
-        accuracy: Accuracy,
-    },
-    /// A stage is over.
-    Trained {
-        /// Which.
-        stage: Stage,
-        /// What came of it.
-        #[serde(flatten)]
-        accuracy: Accuracy,
-        /// Seconds of training.
-        seconds: f64,
-    },
-    /// The story is over, or was asked to stop: the last event.
-    Done {
-        /// Whether it was told to its end.
-        complete: bool,
-    },
-    /// The training of a stage said so. The samples among them are logged completions of held-out problems; the last
-    /// event of a stage's training is [`DemoEvent::Trained`].
-    #[serde(untagged)]
-    Train {
-        /// Which.
-        stage: Stage,
-        /// What it said.
-        #[serde(flatten)]
-        event: Event,
-    },
-}
-
-/// What came of a stage, as far as it went: an entry of `stages.json`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// Which.
-    pub stage: Stage,
-    /// Seconds of training.
-    pub seconds: f64,
-    /// The accuracy after it; none before it is over.
-    pub accuracy: Option<Accuracy>,
-}
 
 /// A stage under way. The run in the store is TBRM's: the warm start is what it is given, as `train` is given a model.
 enum Training<S> {
@@ -509,45 +447,4 @@ pub async fn outcomes(store: &impl Store) -> Result<Vec<Outcome>> {
         let what = format!("{} is damaged: {error}", store.place(STAGES));
         Error::new(ErrorKind::Checkpoint, what, "restore it, or start again")
     })
-}
-
-impl Demo {
-    pub(super) fn rollout_config(&self) -> RolloutConfig {
-        RolloutConfig {
-            slots: SLOTS,
-            capacity: self.model.max_position_embeddings,
-            sampling: Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: self.config.seed },
-            stops: self.model.eos_token_id.clone(),
-            logit_scale: 1.0,
-        }
-    }
-
-    /// Samples at temperature 1, the policy that TBRM trains, and asks the verifier.
-    async fn accuracy(&self, rollout: &mut Rollout) -> Result<Accuracy> {
-        let DemoConfig { samples, digits, .. } = self.config;
-        let mut prompts = Vec::with_capacity(self.split.held_out.len() * samples);
-        for problem in &self.split.held_out {
-            let tokens = self.tokenizer.encode_prompt(&problem.prompt)?;
-            for _ in 0..samples {
-                let stream = prompts.len() as u32;
-                // The digits and the end token.
-                prompts.push(Prompt { tokens: tokens.clone(), stream, max_new: digits + 1 });
-            }
-        }
-        let completions = rollout.generate(&prompts, |_| {}).await?;
-        let mut shares = Vec::with_capacity(self.split.held_out.len());
-        for (problem, completions) in self.split.held_out.iter().zip(completions.chunks(samples)) {
-            let mut right = 0.0;
-            for completion in completions.iter().filter(|completion| completion.finished) {
-                right += self.reward(problem, &completion.tokens)?;
-            }
-            shares.push(right / samples as f64);
-        }
-        Ok(Accuracy::new(&shares))
-    }
-
-    fn reward(&self, problem: &Problem, tokens: &[u32]) -> Result<f64> {
-        let text = self.tokenizer.decode(tokens, false)?;
-        Ok(self.task.reward(problem, &text))
-    }
 }

@@ -14,6 +14,7 @@
 //! inputs/                   where a run is started from bytes: the model's files and the data, so that it can go on
 //! ```
 
+mod catalogue;
 pub(crate) mod checkpoints;
 mod dataset;
 mod event;
@@ -33,6 +34,7 @@ pub mod store;
 mod tests;
 pub(crate) mod within;
 
+pub use catalogue::{Kind, SETTINGS, Setting};
 pub use checkpoints::Point;
 pub use dataset::Dataset;
 pub use event::Event;
@@ -40,7 +42,7 @@ pub use files::{ModelFiles, Weights};
 pub use given::Given;
 pub use online::{OnlineInputs, OnlineOptions, OnlinePlan, Prompts};
 pub use online_settings::ONLINE_SETTINGS;
-pub use options::{Kind, Options, SETTINGS, Scale, Setting};
+pub use options::{Options, Scale};
 pub use plan::{Forecast, Inputs, Plan};
 pub use session::{OnlineSetup, Run, Setup};
 pub use store::{MemoryStore, Store};

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::options::{Kind, Setting, setting};
+use super::catalogue::{Kind, Setting, setting};
 use crate::online::OnlineConfig;
 
 /// All settings of [`OnlineOptions`](super::OnlineOptions).

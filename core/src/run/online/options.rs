@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::error::Result;
 use crate::online::TrainOn;
+use crate::run::catalogue::{SETTINGS, Setting, object, read};
 use crate::run::online_settings::ONLINE_SETTINGS;
-use crate::run::options::{Options, SETTINGS, Setting, object, read};
+use crate::run::options::Options;
 
 /// What a user asks for besides [`Options`]; `None` for what fits the prompts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -65,7 +66,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::run::options::Kind;
+    use crate::run::catalogue::Kind;
 
     #[test]
     fn every_setting_is_listed_with_what_it_takes() {
