@@ -77,10 +77,11 @@ page-check: targets
 	@$(MAKE) --no-print-directory page
 	@cd www && npm run --silent check && npm run --silent test
 
-# For the run that is compared with the page's: the command, with the features of the tests, which have compiled it already.
 stories: page-check setup-browsers
 	@printf '\n== the page in Chromium and Firefox\n'
-	@cargo build --quiet --locked --workspace --exclude tbrm-bundle --bins
+	@# One of them compares the page with the command, which is there with the tests: `cargo build` would give it other features,
+	@# and compile everything again.
+	@cargo test --quiet --locked --workspace --exclude tbrm-bundle --no-run
 	@cd www && npm run --silent stories
 
 # The core's own tests of the GPU, compiled to wasm, in both browsers.
