@@ -124,12 +124,11 @@ pub async fn attempt(
         let (judged, vote) = (judged?, rewards.vote(&text));
         Ok(Attempt { completion, text, reward: judged.total, rewards: judged.each, vote })
     });
-    let mut attempts: Vec<Result<Attempt>> = attempts.collect();
+    let mut attempts = attempts.peekable();
     let mut by_problem = Vec::with_capacity(problems.len());
-    while !attempts.is_empty() {
-        let rest = attempts.split_off(samples.min(attempts.len()));
-        by_problem.push(attempts.into_iter().collect());
-        attempts = rest;
+    while attempts.peek().is_some() {
+        // All of a problem's are taken, also where an early one cannot be judged.
+        by_problem.push(attempts.by_ref().take(samples).collect::<Vec<_>>().into_iter().collect());
     }
     Ok(by_problem)
 }

@@ -10,25 +10,19 @@ import { story } from "./story";
 const ALL = process.env.CASES === "all";
 /** The kernels meet both browsers' shader compilers; what is built on them is the same wasm, and one browser will do. */
 const PROGRAMS = { Chromium: ["kernels", "engine", "rollout", "tbrm_core"], Firefox: ["kernels"] };
-/**
- * What takes minutes on a processor, and has in every run of the native tests: whole trainings, and every variant of every
- * kernel compiled a second time, for a device of the guaranteed limits.
- */
-const LONG: Record<string, string[]> = {
-  kernels: ["the_guaranteed_limits_suffice"],
-  tbrm_core: [
-    "a_comparison_goes_on_where_it_was_stopped",
-    "a_pilot_finds_what_there_is_and_says_the_same_again",
-    "a_sweep_goes_on_where_it_was_stopped",
-    "every_objective_that_rollouts_can_feed_runs",
-    "ppo_and_its_critic_learn_and_go_on_to_the_same_bits",
-    "steps_that_come_back_together_are_the_same",
-    "tbrm_nears_the_optimum_from_logs_and_from_rollouts_beside_the_others",
-    "tbrm_reaches_the_optimal_policy_and_log_z_from_its_own_trajectories",
-    "tbrm_reaches_the_optimal_policy_and_log_z_from_off_policy_data",
-    "the_model_learns_from_its_own_completions",
-  ],
-};
+/** Whole trainings, which take minutes on a processor: natively every run of the tests has them. */
+const LONG = [
+  "a_comparison_goes_on_where_it_was_stopped",
+  "a_pilot_finds_what_there_is_and_says_the_same_again",
+  "a_sweep_goes_on_where_it_was_stopped",
+  "every_objective_that_rollouts_can_feed_runs",
+  "ppo_and_its_critic_learn_and_go_on_to_the_same_bits",
+  "steps_that_come_back_together_are_the_same",
+  "tbrm_nears_the_optimum_from_logs_and_from_rollouts_beside_the_others",
+  "tbrm_reaches_the_optimal_policy_and_log_z_from_its_own_trajectories",
+  "tbrm_reaches_the_optimal_policy_and_log_z_from_off_policy_data",
+  "the_model_learns_from_its_own_completions",
+];
 /** A case that takes longer hangs. */
 const PATIENCE_MS = 180_000;
 
@@ -74,7 +68,7 @@ async function outcomes(site: Site): Promise<string[]> {
 
 /** The page that runs `program`'s cases. */
 function address(site: Site, program: string): string {
-  const without = ALL ? [] : (LONG[program] ?? []);
+  const without = ALL || program !== "tbrm_core" ? [] : LONG;
   return `${site.url}?${new URLSearchParams([["program", program], ...without.map((name) => ["without", name])])}`;
 }
 

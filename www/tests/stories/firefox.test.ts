@@ -31,18 +31,23 @@ const frame = document.createElement("iframe");
 frame.src = "./" + location.search;
 frame.style = "width: 1200px; height: 900px";
 document.body.append(frame);
-let [told, over, acted, result] = ["", false, undefined, undefined];
+let [told, over, acted, result, failed] = ["", false, undefined, undefined, undefined];
 setInterval(() => {
   const body = frame.contentDocument?.body;
   let state = body?.dataset.state;
   if (act && state === "ready") {
-    acted ??= act(frame.contentWindow).then((found) => {
-      result = found;
-    });
+    acted ??= act(frame.contentWindow).then(
+      (found) => {
+        result = found;
+      },
+      (error) => {
+        failed = String(error);
+      },
+    );
     if (result !== undefined) state = "done";
   }
   const metrics = body?.querySelector("#metrics")?.textContent;
-  const fault = body?.querySelector("#fault[open]")?.textContent;
+  const fault = failed ?? body?.querySelector("#fault[open]")?.textContent;
   const now = [state, metrics, fault].join();
   if (over || now === told) return;
   told = now;
