@@ -259,7 +259,7 @@ pub struct BenchArgs {
     /// rollouts: 0 takes the likeliest token
     #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = not_negative, allow_negative_numbers = true)]
     pub temperature: f64,
-    /// Measured steps, after two that warm up; of rollouts, measured times after one
+    /// Measured steps, between two that warm up and two more; of rollouts, measured times after one
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive_count)]
     pub steps: usize,
     /// Measure GPU time per kernel: a table, and a trace for Perfetto in FILE (default: trace.json)

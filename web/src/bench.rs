@@ -46,7 +46,7 @@ pub(crate) fn preset_infos() -> tbrm_core::Result<Vec<PresetInfo>> {
     PRESETS.into_iter().map(info).collect()
 }
 
-/// Measures `steps` optimizer steps of `preset` after two that warm up; `onstep` hears of each, the warm-up's too.
+/// Measures `steps` optimizer steps of `preset` between two that warm up and two more; `onstep` hears of each, measured or not.
 /// With weights `hash` and the objective `sft` it is the exact work of the programs that this one is measured against.
 #[wasm_bindgen(unchecked_return_type = "BenchReport")]
 pub async fn bench(

@@ -66,7 +66,7 @@ export interface BenchReport {
   /** Planned memory. */
   peak_bytes: number;
   params: number;
-  /** Of every step, those of the warm-up too. */
+  /** Of every step, measured or not. */
   losses: number[];
 }
 

@@ -17,6 +17,10 @@ use crate::rng::Stream;
 /// Steps before the measured ones: the first compiles kernels.
 const WARM_UP: u64 = 2;
 
+/// Steps behind the measured ones: the last come back together, and a driver that computes while it is handed the work gives
+/// them the time of one (two of three measured steps took half of what they took).
+const COOL_DOWN: u64 = super::flight::DEPTH as u64;
+
 /// Where a benchmark's weights and token ids come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weights {
@@ -130,12 +134,12 @@ pub struct Report {
     pub peak_bytes: u64,
     /// Parameters.
     pub params: u64,
-    /// Loss of every step, the warm-up's too: the batch is repeated, so it must fall.
+    /// Loss of every step, measured or not: the batch is repeated, so it must fall.
     pub losses: Vec<f64>,
 }
 
 impl Bench {
-    /// `steps` steps to be measured, after those of the warm-up.
+    /// `steps` steps to be measured, between those of the warm-up and the last.
     ///
     /// # Errors
     /// As [`workload`]; [`ErrorKind::Config`] when there is no step.
@@ -153,7 +157,7 @@ impl Bench {
                 "measure at least one step",
             ));
         }
-        let steps = steps + WARM_UP;
+        let steps = WARM_UP + steps + COOL_DOWN;
         let (config, start) = workload(&gpu.rehearse(), preset, objective, weights, steps)?;
         let estimate = Estimate::of_run(gpu, &config, &start.model.config, preset.tokens, &start.data)?;
         let (config, start) = workload(gpu, preset, objective, weights, steps)?;
@@ -169,7 +173,7 @@ impl Bench {
         })
     }
 
-    /// All steps: those of the warm-up too.
+    /// All steps: those that are not measured too.
     pub fn steps(&self) -> u64 {
         self.steps
     }
@@ -214,7 +218,7 @@ impl Bench {
             let what = format!("the benchmark did {} of its {} steps", self.losses.len(), self.steps);
             return Err(Error::new(ErrorKind::Config, what, "run it to its end"));
         }
-        let mut measured = self.times[WARM_UP as usize..].to_vec();
+        let mut measured = self.times[WARM_UP as usize..(self.steps - COOL_DOWN) as usize].to_vec();
         measured.sort_by(f64::total_cmp);
         let seconds = measured[measured.len() / 2];
         Ok(Report {

@@ -15,7 +15,7 @@ use crate::objective::Back;
 use crate::platform::now;
 
 /// Readbacks that may be on their way at a time.
-const DEPTH: usize = 2;
+pub(crate) const DEPTH: usize = 2;
 
 /// Steps at most that come back together.
 const MOST: usize = 64;

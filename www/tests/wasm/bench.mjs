@@ -33,11 +33,11 @@ try {
   console.log(JSON.stringify(report));
   assert.deepEqual(
     done,
-    Array.from({ length: steps + 2 }, (_, i) => i + 1),
+    Array.from({ length: steps + 4 }, (_, i) => i + 1),
   );
   assert.deepEqual(
     heardAt,
-    Array.from({ length: steps + 2 }, (_, i) => i),
+    Array.from({ length: steps + 4 }, (_, i) => i),
     "messages are heard between the steps",
   );
   assert.deepEqual(
