@@ -22,10 +22,10 @@
 #variant lane_quad_d16 FOUR_ROWS QUAD VEC4 QUADS=4u ROWS=4u WORKGROUP=4u
 #variant lane_quad_d32 FOUR_ROWS QUAD VEC4 QUADS=8u ROWS=4u WORKGROUP=4u
 #variant lane_quad_d64 FOUR_ROWS QUAD VEC4 QUADS=16u ROWS=4u WORKGROUP=4u
-#variant lane_sg_d16 SUBGROUP VEC4 QUADS=4u ROWS=1u WORKGROUP=8u
-#variant lane_sg_d32 SUBGROUP VEC4 QUADS=8u ROWS=1u WORKGROUP=8u
-#variant lane_sg_d64 SUBGROUP VEC4 QUADS=16u ROWS=1u WORKGROUP=8u
-#variant lane_sg_d128 SUBGROUP VEC4 QUADS=32u ROWS=1u WORKGROUP=8u
+#variant lane_sg_d16 SUBGROUP VEC4 WIDE QUADS=4u ROWS=1u WORKGROUP=8u
+#variant lane_sg_d32 SUBGROUP VEC4 WIDE QUADS=8u ROWS=1u WORKGROUP=8u
+#variant lane_sg_d64 SUBGROUP VEC4 WIDE QUADS=16u ROWS=1u WORKGROUP=8u
+#variant lane_sg_d128 SUBGROUP VEC4 WIDE QUADS=32u ROWS=1u WORKGROUP=8u
 #variant tile_any TILE QUADS=32u ROWS=1u WORKGROUP=64u STAGED=8u
 #variant tile_d32 TILE VEC4 QUADS=8u ROWS=1u WORKGROUP=64u STAGED=32u
 #variant tile_d64 TILE VEC4 QUADS=16u ROWS=1u WORKGROUP=64u STAGED=24u
@@ -42,9 +42,10 @@ struct AttentionParams {
 
 @group(0) @binding(0) var<uniform> p: AttentionParams;
 #if VEC4
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>; // (T, (H + 2K) D)
+#import shared/quad
+@group(0) @binding(1) var<storage, read> qkv: array<Quad>; // (T, (H + 2K) D)
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>; // (T, H D)
-@group(0) @binding(6) var<storage, read> dout: array<vec4<f32>>; // (T, H D)
+@group(0) @binding(6) var<storage, read> dout: array<Quad>; // (T, H D)
 @group(0) @binding(8) var<storage, read_write> dqkv: array<vec4<f32>>; // (T, (H + 2K) D)
 #else
 @group(0) @binding(1) var<storage, read> qkv: array<f32>; // (T, (H + 2K) D)
@@ -81,7 +82,7 @@ fn v_col(kv_head: u32) -> u32 {
 
 #if VEC4
 fn qkv_quad(row: u32, col: u32, i: u32) -> vec4<f32> {
-    return qkv[(row * qkv_width() + col + min(4u * i, p.head_size - 4u)) / 4u];
+    return floats(qkv[(row * qkv_width() + col + min(4u * i, p.head_size - 4u)) / 4u]);
 }
 
 fn out_quad(row: u32, col: u32, i: u32) -> vec4<f32> {
@@ -89,7 +90,7 @@ fn out_quad(row: u32, col: u32, i: u32) -> vec4<f32> {
 }
 
 fn dout_quad(row: u32, col: u32, i: u32) -> vec4<f32> {
-    return dout[(row * p.heads * p.head_size + col + min(4u * i, p.head_size - 4u)) / 4u];
+    return floats(dout[(row * p.heads * p.head_size + col + min(4u * i, p.head_size - 4u)) / 4u]);
 }
 
 fn store_out(row: u32, col: u32, i: u32, v: vec4<f32>) {

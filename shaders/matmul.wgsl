@@ -15,7 +15,10 @@
 // Variants: `tile` for GPUs (workgroup memory), `lane` for CPU adapters, where a barrier costs more than the arithmetic and a
 // load costs four times a multiplication, whence their tall tiles; `lane_sg` shares a's loads within a subgroup of 8,
 // `lane_quad` within a quad, for registers of 4 lanes.
-// `lane_few` is for the few rows of a decode step, of which the others' blocks would be mostly empty: each weight is loaded once.
+// `lane_few` is for the few rows of a decode step, of which the others' blocks would be mostly empty: each weight is loaded once;
+// `lane_one` for a single row. (Not a branch on p.m: lavapipe of Mesa 22 compiles a kernel anew at every dispatch, for the uniforms it
+// is given, where that takes away half of the kernel.)
+// `wide` loads 64 bits at a time: for lavapipe, as all that needs subgroups of 8.
 // `vec4` is 1.5x faster there and needs stored rows (lda, ldo, ldd, and w's own) and offsets that are multiples of 4; where
 // N is not, it writes up to 3 floats of the padding behind a row of out.
 #variant tile TILE BLOCK_M=64u BLOCK_N=64u WORKGROUP=256u
@@ -25,11 +28,14 @@
 #variant lane CPU LANE TILE_QUADS=64u BLOCK_M=16u BLOCK_N=128u WORKGROUP=8u
 #variant lane_vec4 CPU LANE VEC4 TILE_QUADS=64u BLOCK_M=16u BLOCK_N=128u WORKGROUP=8u
 #variant lane_sg CPU SUBGROUP TILE_QUADS=32u BLOCK_M=32u BLOCK_N=32u WORKGROUP=8u
-#variant lane_sg_vec4 CPU SUBGROUP VEC4 TILE_QUADS=32u BLOCK_M=32u BLOCK_N=32u WORKGROUP=8u
+#variant lane_sg_vec4 CPU SUBGROUP VEC4 WIDE TILE_QUADS=32u BLOCK_M=32u BLOCK_N=32u WORKGROUP=8u
 #variant lane_quad CPU QUAD SIXTEENS=1u TILE_QUADS=64u BLOCK_M=16u BLOCK_N=64u WORKGROUP=4u
 #variant lane_quad_vec4 CPU QUAD VEC4 SIXTEENS=1u TILE_QUADS=64u BLOCK_M=16u BLOCK_N=64u WORKGROUP=4u
 #variant lane_quad_tall_vec4 CPU QUAD VEC4 SIXTEENS=2u TILE_QUADS=128u BLOCK_M=32u BLOCK_N=64u WORKGROUP=4u
 #variant lane_few_vec4 CPU FEW VEC4 TILE_QUADS=4u BLOCK_M=4u BLOCK_N=32u WORKGROUP=8u
+#variant lane_few_wide_vec4 CPU FEW VEC4 WIDE TILE_QUADS=4u BLOCK_M=4u BLOCK_N=32u WORKGROUP=8u
+#variant lane_one_vec4 CPU ONE VEC4 TILE_QUADS=1u BLOCK_M=1u BLOCK_N=32u WORKGROUP=8u
+#variant lane_one_wide_vec4 CPU ONE VEC4 WIDE TILE_QUADS=1u BLOCK_M=1u BLOCK_N=32u WORKGROUP=8u
 #import shared/grid
 
 struct MatmulParams {
@@ -49,9 +55,10 @@ struct MatmulParams {
 @group(0) @binding(0) var<uniform> p: MatmulParams;
 
 #if VEC4
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>; // (M, K) or (K, M), rows of lda
-@group(0) @binding(2) var<storage, read> w: array<vec4<f32>>; // (N, K) or (K, N)
-@group(0) @binding(3) var<storage, read> addend: array<vec4<f32>>; // (M, N) residual or (N) bias
+#import shared/quad
+@group(0) @binding(1) var<storage, read> a: array<Quad>; // (M, K) or (K, M), rows of lda
+@group(0) @binding(2) var<storage, read> w: array<Quad>; // (N, K) or (K, N)
+@group(0) @binding(3) var<storage, read> addend: array<Quad>; // (M, N) residual or (N) bias
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>; // (M, N), rows of ldo
 #else
 @group(0) @binding(1) var<storage, read> a: array<f32>; // (M, K) or (K, M), rows of lda
@@ -70,15 +77,15 @@ const TN = 2u;
 
 #if VEC4
 fn a_quad(i: u32, have: u32) -> vec4<f32> {
-    return a[i / 4u];
+    return floats(a[i / 4u]);
 }
 
 fn w_quad(i: u32, have: u32) -> vec4<f32> {
-    return w[i / 4u];
+    return floats(w[i / 4u]);
 }
 
 fn addend_quad(i: u32, have: u32) -> vec4<f32> {
-    return addend[i / 4u];
+    return floats(addend[i / 4u]);
 }
 
 fn out_quad(i: u32, have: u32) -> vec4<f32> {
@@ -482,20 +489,33 @@ fn quad_place(origin: Place, i: u32) -> vec2<u32> {
 fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
     let a_at = a_start(form, origin.row);
     let w_at = w_start(form, origin.col + 4u * origin.lane);
-    if (p.m == 1u && form != TN) {
-        // Of one row the other three of a's block would be half of all loads.
-        for (var k = 0u; k < p.k; k += 4u) {
-            let x = below_k(k, a_quad(a_at.x + k, p.k - k));
-            (*tile)[0] += w_block(form, w_at, k) * x;
-        }
-        return;
-    }
     for (var k = 0u; k < p.k; k += 4u) {
         let x = a_block(form, a_at, k);
         let w = w_block(form, w_at, k);
 #repeat i 4
         (*tile)[$i] += w * x[$i];
 #endrepeat
+    }
+}
+#endif
+
+#if ONE
+// One row by the invocation's 4 columns: the other three rows of a's block would be half of all loads.
+fn quad_place(origin: Place, i: u32) -> vec2<u32> {
+    return vec2(origin.row, origin.col + 4u * origin.lane);
+}
+
+fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
+    let a_at = a_start(form, origin.row);
+    let w_at = w_start(form, origin.col + 4u * origin.lane);
+    for (var k = 0u; k < p.k; k += 4u) {
+        var x: vec4<f32>;
+        if (form == TN) {
+            x = a_block(form, a_at, k)[origin.row % 4u];
+        } else {
+            x = below_k(k, a_quad(a_at.x + k, p.k - k));
+        }
+        (*tile)[0] += w_block(form, w_at, k) * x;
     }
 }
 #endif

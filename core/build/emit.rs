@@ -136,6 +136,7 @@ fn emit_entry(rust: &mut String, family: &Family, index: usize) {
              \x20       bindings: &[\n{bindings}        ],\n\
              \x20       subgroups: {},\n\
              \x20       f16: {},\n\
+             \x20       int64: {},\n\
              \x20   }},\n",
             family.name,
             entry.name,
@@ -144,6 +145,7 @@ fn emit_entry(rust: &mut String, family: &Family, index: usize) {
             entry.workgroup_bytes,
             reflection.subgroups,
             reflection.f16,
+            reflection.int64,
         );
     }
     rust.push_str("];\n\n");

@@ -80,7 +80,8 @@ impl Family {
             }
         }
         if !self.variants.iter().any(runs_everywhere) {
-            let what = "every variant needs an upgrade (UPGRADE, subgroups or f16): none runs everywhere";
+            let what =
+                "every variant needs an upgrade (UPGRADE, subgroups, f16 or int64): none runs everywhere";
             failures.push(at(&first.variant.origin, what));
         }
         let mut fields = BTreeMap::new();
@@ -95,7 +96,7 @@ impl Family {
 }
 
 fn runs_everywhere(variant: &Reflection) -> bool {
-    !variant.variant.defines.contains("UPGRADE") && !variant.subgroups && !variant.f16
+    !variant.variant.defines.contains("UPGRADE") && !variant.subgroups && !variant.f16 && !variant.int64
 }
 
 fn names(entries: &[Entry]) -> Vec<&str> {

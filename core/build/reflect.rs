@@ -79,6 +79,7 @@ pub(crate) struct Reflection {
     pub(crate) consts: BTreeMap<String, u32>,
     pub(crate) subgroups: bool,
     pub(crate) f16: bool,
+    pub(crate) int64: bool,
 }
 
 /// Parses, validates and reflects one variant of `family`.
@@ -87,7 +88,8 @@ pub(crate) struct Reflection {
 /// Every failure of this variant.
 pub(crate) fn reflect(family: &str, variant: &Variant, flat: &Flat) -> Result<Reflection, Vec<String>> {
     let basic = Capabilities::default();
-    let all = basic | Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16;
+    let optional = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_INT64;
+    let all = basic | optional;
     let (module, info) = validate(flat, all).map_err(|failure| vec![failure])?;
 
     let device = Flat { text: all_read_write(&compact(&flat.text)), ..flat.clone() };
@@ -115,6 +117,7 @@ pub(crate) fn reflect(family: &str, variant: &Variant, flat: &Flat) -> Result<Re
         consts,
         subgroups: needs(Capabilities::SUBGROUP),
         f16: needs(Capabilities::SHADER_FLOAT16),
+        int64: needs(Capabilities::SHADER_INT64),
     })
 }
 

@@ -257,11 +257,17 @@ fn the_device_gets_no_comments_and_the_lines_stay() {
 
 #[test]
 fn upgrades_are_detected() {
-    let head = "#variant plain\n#variant sub SUB\n#variant half HALF\n#if HALF\nenable f16;\n#endif";
-    let body = "#if SUB\nlet s = subgroupAdd(x[i]);\n#endif\n#if HALF\nlet h = f16(x[i]);\n#endif";
+    let head = "#variant plain\n#variant sub SUB\n#variant half HALF\n#variant long LONG\n#if HALF\nenable f16;\n#endif";
+    let body = "#if SUB\nlet s = subgroupAdd(x[i]);\n#endif\n#if HALF\nlet h = f16(x[i]);\n#endif\n#if LONG\nlet l = u64(x[i]);\n#endif";
     let family = built(build(&kernel(head, body)));
-    let needs = |name| (variant(&family, name).subgroups, variant(&family, name).f16);
-    assert_eq!((needs("plain"), needs("sub"), needs("half")), ((false, false), (true, false), (false, true)));
+    let needs = |name| {
+        let variant = variant(&family, name);
+        [variant.subgroups, variant.f16, variant.int64]
+    };
+    assert_eq!(needs("plain"), [false; 3]);
+    assert_eq!(needs("sub"), [true, false, false]);
+    assert_eq!(needs("half"), [false, true, false]);
+    assert_eq!(needs("long"), [false, false, true]);
     assert!(variant(&family, "half").source.starts_with("enable f16;"));
     let only = "#variant sub\n";
     refused(

@@ -11,6 +11,7 @@ fn parse(desc: &KernelDesc) -> Result<(Module, ModuleInfo), String> {
     let mut capabilities = Capabilities::default();
     capabilities.set(Capabilities::SUBGROUP, desc.subgroups);
     capabilities.set(Capabilities::SHADER_FLOAT16, desc.f16);
+    capabilities.set(Capabilities::SHADER_INT64, desc.int64);
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|e| e.emit_to_string(desc.source))?;

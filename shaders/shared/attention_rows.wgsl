@@ -10,12 +10,12 @@ const FOUR = vec4(0u, 1u, 2u, 3u);
 // Quad i of the heads that begin at the quads `at`; beyond D it repeats the last.
 fn qkv_rows(at: vec4<u32>, i: u32) -> mat4x4<f32> {
     let quad = at + min(i, p.head_size / 4u - 1u);
-    return mat4x4(qkv[quad.x], qkv[quad.y], qkv[quad.z], qkv[quad.w]);
+    return mat4x4(floats(qkv[quad.x]), floats(qkv[quad.y]), floats(qkv[quad.z]), floats(qkv[quad.w]));
 }
 
 fn dout_rows(at: vec4<u32>, i: u32) -> mat4x4<f32> {
     let quad = at + min(i, p.head_size / 4u - 1u);
-    return mat4x4(dout[quad.x], dout[quad.y], dout[quad.z], dout[quad.w]);
+    return mat4x4(floats(dout[quad.x]), floats(dout[quad.y]), floats(dout[quad.z]), floats(dout[quad.w]));
 }
 
 fn rows_within_head(i: u32, x: mat4x4<f32>) -> mat4x4<f32> {
@@ -53,11 +53,11 @@ fn shared_rows(x: vec4<f32>) -> mat4x4<f32> {
 }
 
 fn met_qkv(at: Met, i: u32) -> mat4x4<f32> {
-    return shared_rows(qkv[at + min(i, p.head_size / 4u - 1u)]);
+    return shared_rows(floats(qkv[at + min(i, p.head_size / 4u - 1u)]));
 }
 
 fn met_dout(at: Met, i: u32) -> mat4x4<f32> {
-    return shared_rows(dout[at + min(i, p.head_size / 4u - 1u)]);
+    return shared_rows(floats(dout[at + min(i, p.head_size / 4u - 1u)]));
 }
 
 // lse and delta.

@@ -31,6 +31,7 @@ export interface DeviceInfo {
   subgroups: boolean;
   subgroup_size: number;
   f16: boolean;
+  int64: boolean;
   timestamps: boolean;
   pipeline_cache: boolean;
   max_binding: number;

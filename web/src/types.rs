@@ -53,6 +53,7 @@ mod tests {
             subgroups: false,
             subgroup_size: 0,
             f16: false,
+            int64: false,
             timestamps: false,
             pipeline_cache: false,
             max_binding: 0,

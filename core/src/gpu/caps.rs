@@ -26,6 +26,8 @@ pub struct Caps {
     pub subgroup_size: u32,
     /// 16-bit floats in shaders.
     pub f16: bool,
+    /// 64-bit integers in shaders.
+    pub int64: bool,
     /// Timestamps around a compute pass.
     pub timestamps: bool,
     /// A pipeline cache that can be stored.
@@ -45,6 +47,7 @@ impl Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             subgroup_size: info.subgroup_min_size,
             f16: features.contains(wgpu::Features::SHADER_F16),
+            int64: features.contains(wgpu::Features::SHADER_INT64),
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             pipeline_cache: features.contains(wgpu::Features::PIPELINE_CACHE),
             max_binding: limits.max_storage_buffer_binding_size & !(super::buffer::ALIGN - 1),
@@ -59,10 +62,16 @@ impl Caps {
         self.subgroups && self.subgroup_size == size
     }
 
+    /// Whether the kernels for lavapipe run: they share loads in subgroups of 8 and load 64 bits at a time.
+    pub fn lavapipe(&self) -> bool {
+        self.software && self.subgroups_of(8) && self.int64
+    }
+
     /// The features worth asking an adapter for.
     pub(super) fn wanted() -> wgpu::Features {
         wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16
+            | wgpu::Features::SHADER_INT64
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::PIPELINE_CACHE
     }

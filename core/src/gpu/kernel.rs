@@ -51,6 +51,8 @@ pub struct KernelDesc {
     pub subgroups: bool,
     /// Needs 16-bit floats.
     pub f16: bool,
+    /// Needs 64-bit integers.
+    pub int64: bool,
 }
 
 /// The generated struct of an entry point: a field per binding.

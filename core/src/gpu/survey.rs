@@ -36,7 +36,7 @@ pub struct AdapterReport {
 /// A feature, and what it is good for here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Unlock {
-    /// `subgroups`, `f16`, `timestamps` or `pipeline cache`.
+    /// `subgroups`, `f16`, `int64`, `timestamps` or `pipeline cache`.
     pub feature: &'static str,
     /// Whether the adapter has it.
     pub available: bool,
@@ -83,10 +83,17 @@ fn kind(device: wgpu::DeviceType) -> &'static str {
 fn unlocks(caps: &Caps) -> Vec<Unlock> {
     let unlock = |feature, available, means| Unlock { feature, available, means };
     let subgroups = match (caps.software, caps.subgroups, caps.subgroup_size) {
-        (true, true, 8) => "matmul and attention share loads across the 8 lanes of a register",
+        _ if caps.lavapipe() => "matmul and attention share loads across the 8 lanes of a register",
         (true, true, 4) => "matmul shares loads across the 4 lanes of a register",
-        (true, ..) => "unused: the software kernels that share loads are written for subgroups of 8 and of 4",
+        (true, ..) => {
+            "unused: the software kernels that share loads are written for subgroups of 4, and of 8 with int64"
+        }
         (false, ..) => "unused: the kernels for GPUs share loads through workgroup memory",
+    };
+    let int64 = if caps.lavapipe() {
+        "matmul, attention and the cache load 64 bits at a time"
+    } else {
+        "unused: the kernels that load 64 bits at a time are for lavapipe"
     };
     let timestamps = if caps.timestamps {
         "--profile tells the GPU time of each kernel"
@@ -101,6 +108,7 @@ fn unlocks(caps: &Caps) -> Vec<Unlock> {
     vec![
         unlock("subgroups", caps.subgroups, subgroups),
         unlock("f16", caps.f16, "unused: all kernels compute in f32"),
+        unlock("int64", caps.int64, int64),
         unlock("timestamps", caps.timestamps, timestamps),
         unlock("pipeline cache", caps.pipeline_cache, pipeline_cache),
     ]
@@ -130,15 +138,21 @@ mod tests {
     #[test]
     fn subgroups_of_another_size_are_not_praised() {
         let reports = pollster::block_on(survey(&GpuOptions::default())).unwrap();
-        let said = |software, subgroups, subgroup_size| {
-            unlocks(&Caps { software, subgroups, subgroup_size, ..reports[0].caps.clone() })[0].means
+        let said = |software, subgroups, subgroup_size, int64| {
+            let caps = Caps { software, subgroups, subgroup_size, int64, ..reports[0].caps.clone() };
+            unlocks(&caps)[0].means
         };
-        assert!(said(true, true, 8).starts_with("matmul and attention"));
-        assert!(said(true, true, 4).starts_with("matmul shares"));
-        for (software, subgroups, size) in
-            [(true, true, 16), (true, false, 8), (true, false, 4), (false, true, 32)]
-        {
-            assert!(said(software, subgroups, size).starts_with("unused"), "{software} {subgroups} {size}");
+        assert!(said(true, true, 8, true).starts_with("matmul and attention"));
+        assert!(said(true, true, 4, false).starts_with("matmul shares"));
+        for (software, subgroups, size, int64) in [
+            (true, true, 16, true),
+            (true, true, 8, false),
+            (true, false, 8, true),
+            (true, false, 4, true),
+            (false, true, 32, true),
+        ] {
+            let means = said(software, subgroups, size, int64);
+            assert!(means.starts_with("unused"), "{software} {subgroups} {size} {int64}");
         }
     }
 }

@@ -13,7 +13,7 @@ impl Launch for CacheWrite<'_> {
 
 impl Launch for CacheAttend<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
-        let items = self.p.rows as usize * self.p.heads as usize;
-        (variants.cache, items.div_ceil(variants.cache.consts().wg as usize))
+        let heads = self.p.rows as usize * self.p.heads as usize;
+        (variants.cache, heads.div_ceil(variants.cache.consts().heads as usize))
     }
 }

@@ -22,11 +22,16 @@ pub struct MatmulVariants {
 impl MatmulVariants {
     fn pick(self, m: u32, sizes: [u32; 6]) -> Variant {
         let all = if sizes.iter().all(|size| size.is_multiple_of(4)) { self.vec4 } else { self.scalar };
-        let few = Variant::LaneFewVec4;
+        let few = Variant::LaneFewVec4.consts().block_m;
         match all {
             // Few rows leave most of a tile empty; a row's sums are the same in all.
-            Variant::LaneSgVec4 | Variant::LaneVec4 if m <= 2 * few.consts().block_m => few,
-            Variant::LaneQuadTallVec4 | Variant::LaneQuadVec4 if m <= few.consts().block_m => few,
+            Variant::LaneSgVec4 if m == 1 => Variant::LaneOneWideVec4,
+            Variant::LaneSgVec4 if m <= 2 * few => Variant::LaneFewWideVec4,
+            Variant::LaneVec4 | Variant::LaneQuadTallVec4 | Variant::LaneQuadVec4 if m == 1 => {
+                Variant::LaneOneVec4
+            }
+            Variant::LaneVec4 if m <= 2 * few => Variant::LaneFewVec4,
+            Variant::LaneQuadTallVec4 | Variant::LaneQuadVec4 if m <= few => Variant::LaneFewVec4,
             Variant::LaneQuadTallVec4 if m <= Variant::LaneQuadVec4.consts().block_m => Variant::LaneQuadVec4,
             all => all,
         }

@@ -39,7 +39,7 @@ impl Variants {
     pub fn table(caps: &Caps, head_dim: usize) -> Variants {
         let attention = attention_variant(caps, head_dim);
         if caps.software {
-            let (scalar, vec4) = if caps.subgroups_of(8) {
+            let (scalar, vec4) = if caps.lavapipe() {
                 (matmul::Variant::LaneSg, matmul::Variant::LaneSgVec4)
             } else if caps.subgroups_of(4) {
                 (matmul::Variant::LaneQuad, matmul::Variant::LaneQuadTallVec4)
@@ -172,9 +172,7 @@ fn attention_variant(caps: &Caps, head_dim: usize) -> attention::Variant {
     match (caps.software, head_dim.is_multiple_of(4)) {
         (true, false) => A::LaneAny,
         (false, false) => A::TileAny,
-        (true, true) if caps.subgroups_of(8) => {
-            [A::LaneSgD16, A::LaneSgD32, A::LaneSgD64, A::LaneSgD128][width]
-        }
+        (true, true) if caps.lavapipe() => [A::LaneSgD16, A::LaneSgD32, A::LaneSgD64, A::LaneSgD128][width],
         // None for the widest heads: four rows of them are too many registers.
         (true, true) if caps.subgroups_of(4) => {
             [A::LaneQuadD16, A::LaneQuadD32, A::LaneQuadD64, A::LaneD128][width]
@@ -190,6 +188,9 @@ fn cache_variant(caps: &Caps, head_dim: usize) -> cache::Variant {
     match (caps.software, head_dim) {
         (true, d) if !d.is_multiple_of(4) => C::Lane,
         (false, d) if !d.is_multiple_of(4) => C::Tile,
+        (true, 0..=16) if caps.lavapipe() => C::LaneWideD16,
+        (true, 17..=32) if caps.lavapipe() => C::LaneWideD32,
+        (true, _) if caps.lavapipe() => C::LaneWide,
         (true, 0..=16) => C::LaneD16,
         (true, 17..=32) => C::LaneD32,
         (true, _) => C::LaneVec4,
@@ -210,6 +211,7 @@ mod tests {
             subgroups: true,
             subgroup_size: 32,
             f16: false,
+            int64: false,
             timestamps: false,
             pipeline_cache: false,
             max_binding: 1 << 27,

@@ -111,6 +111,10 @@ fn cached_decoding_is_full_attention_of_the_prefix() {
         for variant in fitting(gpu(), heads) {
             check(gpu(), variant, heads, &[(1, 1)]);
             check(gpu(), variant, heads, &[(1, 4), (11, 13), (3, 6), (31, 32)]);
+            if d <= 16 {
+                // More than one chunk of the positions that meet in workgroup memory.
+                check(gpu(), variant, heads, &[(258, 260), (2, 4), (515, 516)]);
+            }
         }
     }
 }

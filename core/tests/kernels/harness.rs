@@ -45,7 +45,7 @@ pub(crate) fn able<K: Kernel>(gpu: &Gpu, all: &[K::Variant]) -> Vec<K::Variant> 
         // Subgroup kernels broadcast within their workgroup, which must then be one subgroup, as the table sees to: in half of
         // lavapipe's 8 lanes the kernels for quads give other numbers.
         let subgroups = caps.subgroups && caps.subgroup_size == desc.workgroup[0];
-        let can = (!desc.subgroups || subgroups) && (!desc.f16 || caps.f16);
+        let can = (!desc.subgroups || subgroups) && (!desc.f16 || caps.f16) && (!desc.int64 || caps.int64);
         if !can {
             leave_out(desc, "the device cannot run it");
         }

@@ -1,0 +1,17 @@
+// Four neighbouring floats of an array, as it is loaded. lavapipe loads for each lane by itself and each component by itself,
+// whatever its size: WIDE loads two of 64 bits in place of four of 32.
+#if WIDE
+alias Quad = vec2<u64>;
+
+fn floats(quad: Quad) -> vec4<f32> {
+    let even = bitcast<vec2<f32>>(vec2<u32>(quad));
+    let odd = bitcast<vec2<f32>>(vec2<u32>(quad >> vec2(32u)));
+    return vec4(even.x, odd.x, even.y, odd.y);
+}
+#else
+alias Quad = vec4<f32>;
+
+fn floats(quad: Quad) -> vec4<f32> {
+    return quad;
+}
+#endif
