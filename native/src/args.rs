@@ -17,7 +17,9 @@ pub use collect::{CollectArgs, RemoteSamplingArgs, ServerArgs};
 pub use lab::{CompareArgs, PilotArgs, PlaceArgs, SweepArgs, WarmArgs};
 pub use names::with_options;
 pub use rl::{EvalPrompts, RlArgs, RolloutArgs};
-pub use train::{EvalDuringTraining, ObjectiveArgs, OptimizerArgs, OutputArgs, RecordArgs, TrainArgs};
+pub use train::{
+    EarlierRun, EvalDuringTraining, ObjectiveArgs, OptimizerArgs, OutputArgs, RecordArgs, TrainArgs,
+};
 pub use values::{
     BenchWeights, BenchWork, Calibrate, Endpoint, KlEstimator, LogFormat, LossType, Objective, Preset,
     PromptStyle, Schedule, TokenizerSource, Truncated,
@@ -139,12 +141,9 @@ pub struct DemoArgs {
     /// The run directory to write
     #[arg(long, value_name = "RUN", default_value = "runs/demo")]
     pub out: PathBuf,
-    /// Go on where an earlier one was interrupted
-    #[arg(long, conflicts_with = "overwrite")]
-    pub resume: bool,
-    /// Replace what an earlier run wrote there
-    #[arg(long)]
-    pub overwrite: bool,
+    /// If a run is there already
+    #[command(flatten)]
+    pub earlier: EarlierRun,
     /// Tell the story in seconds, without learning the task: for tests
     #[arg(long, hide = true)]
     pub short: bool,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::values::{TrainOn, number_below_one, positive, positive_count, probability};
-use super::{ObjectiveArgs, OptimizerArgs, OutputArgs, RecordArgs};
+use super::{EarlierRun, ObjectiveArgs, OptimizerArgs, OutputArgs, RecordArgs};
 
 /// Options of `rl`.
 #[derive(Args, Debug)]
@@ -28,12 +28,9 @@ pub struct RlArgs {
     /// The run directory to write
     #[arg(long, value_name = "RUN")]
     pub out: PathBuf,
-    /// Go on from the run's last checkpoint
-    #[arg(long, conflicts_with = "overwrite")]
-    pub resume: bool,
-    /// Replace what an earlier run wrote there
-    #[arg(long)]
-    pub overwrite: bool,
+    /// If a run is there already
+    #[command(flatten)]
+    pub earlier: EarlierRun,
     /// Print the plan and the memory that it would take, and stop
     #[arg(long)]
     pub dry_run: bool,

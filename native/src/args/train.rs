@@ -1,12 +1,31 @@
 //! The options of `train`, of which `rl` shares all groups.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::values::{
     Calibrate, KlEstimator, LossType, Objective, Schedule, Truncated, not_negative, positive, positive_count,
 };
+use crate::store::OpenRun;
+
+/// What becomes of a run that is in its directory already.
+#[derive(Args, Debug)]
+pub struct EarlierRun {
+    /// Go on from the run's last checkpoint
+    #[arg(long, conflicts_with = "overwrite")]
+    resume: bool,
+    /// Replace what an earlier run wrote there
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl EarlierRun {
+    /// How to open the run at `out`.
+    pub fn open(&self, out: &Path) -> OpenRun {
+        OpenRun::of(out, self.resume, self.overwrite)
+    }
+}
 
 /// Options of `train`.
 #[derive(Args, Debug)]
@@ -20,12 +39,9 @@ pub struct TrainArgs {
     /// The run directory to write
     #[arg(long, value_name = "RUN")]
     pub out: PathBuf,
-    /// Go on from the run's last checkpoint
-    #[arg(long, conflicts_with = "overwrite")]
-    pub resume: bool,
-    /// Replace what an earlier run wrote there
-    #[arg(long)]
-    pub overwrite: bool,
+    /// If a run is there already
+    #[command(flatten)]
+    pub earlier: EarlierRun,
     /// Print the plan, the memory and the time that it would take, and stop
     #[arg(long)]
     pub dry_run: bool,

@@ -13,11 +13,11 @@ use crate::args::{Common, DemoArgs};
 use crate::exit::{Failure, Outcome};
 use crate::interrupt;
 use crate::progress::{Progress, step_message};
-use crate::store::{OpenRun, RunDir};
+use crate::store::RunDir;
 use crate::tuning;
 
 pub(super) fn run(args: &DemoArgs, common: &Common) -> Result<Outcome, Failure> {
-    let how = OpenRun::of(&args.out, args.resume, args.overwrite);
+    let how = args.earlier.open(&args.out);
     let run = RunDir::open(&args.out, how)?;
     let gpu = super::open(common)?;
     let config = DemoConfig::new(common.seed);

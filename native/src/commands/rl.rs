@@ -15,7 +15,7 @@ use crate::tensorboard::EventWriter;
 use crate::tuning;
 
 pub(super) fn run(args: &RlArgs, common: &Common) -> Result<Outcome, Failure> {
-    let how = OpenRun::of(&args.out, args.resume, args.overwrite);
+    let how = args.earlier.open(&args.out);
     if !args.dry_run {
         RunDir::check(&args.out, how)?;
     }

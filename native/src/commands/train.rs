@@ -26,7 +26,7 @@ const PROFILED: u64 = 3;
 
 pub(super) fn run(args: &TrainArgs, common: &Common) -> Result<Outcome, Failure> {
     tbrm_core::objective::Objective::from(args.objective.objective).offline()?;
-    let how = OpenRun::of(&args.out, args.resume, args.overwrite);
+    let how = args.earlier.open(&args.out);
     if !args.dry_run {
         RunDir::check(&args.out, how)?;
     }
