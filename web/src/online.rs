@@ -150,9 +150,7 @@ pub(crate) fn plan(gpu: &Gpu, spec: Spec) -> Result<OnlinePlan> {
         let help = "train the demo first: its model can then be chosen";
         Error::new(ErrorKind::Config, "the demo's model is made by its run", help)
     })?;
-    let none = || Error::new(ErrorKind::Data, "there are no prompts", "give a file with at least one prompt");
-    let prompts = spec.prompts.as_ref().ok_or_else(none)?;
-    let eval = spec.eval_prompts.as_ref();
+    let (prompts, eval) = (spec.prompts.as_ref(), spec.eval_prompts.as_ref());
     let inputs = OnlineInputs::read(model, prompts, eval, &spec.data, &options, &online, rewards)?;
     Ok(OnlinePlan::new(gpu.inner(), inputs, options, &online, None)?)
 }

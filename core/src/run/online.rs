@@ -53,16 +53,19 @@ impl OnlineInputs {
     /// have kinds of its own.
     ///
     /// # Errors
-    /// [`ErrorKind::Data`] names file, line and field; [`ErrorKind::Config`] a setting.
+    /// [`ErrorKind::Data`] where there are no prompts, else it names file, line and field; [`ErrorKind::Config`] a setting.
     pub fn read(
         model: ModelFiles,
-        prompts: &File,
+        prompts: Option<&File>,
         eval: Option<&File>,
         data: &[File],
         options: &Options,
         online: &OnlineOptions,
         rewards: Rewards,
     ) -> Result<OnlineInputs> {
+        let prompts = prompts.ok_or_else(|| {
+            Error::new(ErrorKind::Data, "there are no prompts", "give a file with at least one prompt")
+        })?;
         let encoder = model.encoder(options.max_length, options.truncated.unwrap_or_default())?;
         let max_new = online.max_new_tokens.unwrap_or(OnlineConfig::default().max_new_tokens);
         let positions = model.config.max_position_embeddings;

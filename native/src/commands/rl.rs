@@ -49,7 +49,7 @@ fn plan(args: &RlArgs, common: &Common, gpu: &Gpu) -> Result<OnlinePlan, Failure
     let prompts = read(&args.prompts)?;
     let eval = args.eval.eval_prompts.as_ref().map(read).transpose()?;
     let data = args.rollouts.data.iter().map(read).collect::<tbrm_core::Result<Vec<File>>>()?;
-    let inputs = OnlineInputs::read(model, &prompts, eval.as_ref(), &data, &options, &online, rewards)?;
+    let inputs = OnlineInputs::read(model, Some(&prompts), eval.as_ref(), &data, &options, &online, rewards)?;
     Ok(OnlinePlan::new(gpu, inputs, options, &online, memory::available(gpu))?)
 }
 

@@ -268,7 +268,7 @@ fn plan(gpu: &Gpu, config: &CompareConfig, arm: &Arm, ground: &Ground, eval: &Fi
     let (options, online) = arm.options((steps, batch), count(&prompts), &base, &online);
     let files = ground.beginning.files.clone();
     let rewards = (ground.parse)(&online.rewards, &online.reward_weights)?;
-    let inputs = OnlineInputs::read(files, &prompts, Some(eval), &[], &options, &online, rewards)?;
+    let inputs = OnlineInputs::read(files, Some(&prompts), Some(eval), &[], &options, &online, rewards)?;
     OnlinePlan::new(gpu, inputs, options, &online, None)
 }
 

@@ -1,7 +1,7 @@
 //! An online run from the bytes of its files, begun or gone on with: what a front end does that has no file system.
 
 use super::{OnlineInputs, OnlineOptions, OnlinePlan};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::online::Rewards;
 use crate::run::files::ModelFiles;
@@ -80,9 +80,7 @@ fn planned(
 ) -> Result<OnlinePlan> {
     let Given { name, model, data, prompts, eval_prompts, .. } = given;
     let model = ModelFiles::parse(name, model)?;
-    let prompts = prompts.as_ref().ok_or_else(|| {
-        Error::new(ErrorKind::Data, "there are no prompts", "give a file with at least one prompt")
-    })?;
-    let inputs = OnlineInputs::read(model, prompts, eval_prompts.as_ref(), data, &options, online, rewards)?;
+    let (prompts, eval) = (prompts.as_ref(), eval_prompts.as_ref());
+    let inputs = OnlineInputs::read(model, prompts, eval, data, &options, online, rewards)?;
     OnlinePlan::new(gpu, inputs, options, online, None)
 }
