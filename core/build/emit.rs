@@ -124,13 +124,19 @@ fn emit_entry(rust: &mut String, family: &Family, index: usize) {
         let entry = &reflection.entries[index];
         let variant = &reflection.variant.name;
         let bindings: String = entry.bindings.iter().map(binding_desc).collect();
+        let file = file_name(&family.name, variant);
+        let mut source = format!("include_str!(concat!(env!(\"OUT_DIR\"), \"/{file}\"))");
+        if reflection.int64 {
+            // No browser has 64-bit integers: it would download the text for nothing.
+            source = format!("if cfg!(target_family = \"wasm\") {{ \"\" }} else {{ {source} }}");
+        }
         let _ = write!(
             rust,
             "    crate::gpu::kernel::KernelDesc {{\n\
              \x20       family: {:?},\n\
              \x20       entry: {:?},\n\
              \x20       variant: {variant:?},\n\
-             \x20       source: include_str!(concat!(env!(\"OUT_DIR\"), \"/{}\")),\n\
+             \x20       source: {source},\n\
              \x20       workgroup: {:?},\n\
              \x20       workgroup_bytes: {},\n\
              \x20       bindings: &[\n{bindings}        ],\n\
@@ -140,7 +146,6 @@ fn emit_entry(rust: &mut String, family: &Family, index: usize) {
              \x20   }},\n",
             family.name,
             entry.name,
-            file_name(&family.name, variant),
             entry.workgroup,
             entry.workgroup_bytes,
             reflection.subgroups,
