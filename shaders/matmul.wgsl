@@ -15,16 +15,17 @@
 // Variants: `tile` for GPUs (workgroup memory), `lane` for CPU adapters, where a barrier costs more than the arithmetic and a
 // load costs four times a multiplication, whence their tall tiles; `lane_sg` shares a's loads within a subgroup of 8,
 // `lane_quad` within a quad, for registers of 4 lanes.
-// `lane_few` is for the few rows of a decode step, of which the others' blocks would be mostly empty: each weight is loaded once;
+// `few` is for the few rows of a decode step, of which the others' blocks would be mostly empty. `lane_few` loads each weight once;
 // `lane_one` for a single row. (Not a branch on p.m: lavapipe of Mesa 22 compiles a kernel anew at every dispatch, for the uniforms it
 // is given, where that takes away half of the kernel.)
 // `wide` loads 64 bits at a time: for lavapipe, as all that needs subgroups of 8.
 // `vec4` is 1.5x faster there and needs stored rows (lda, ldo, ldd, and w's own) and offsets that are multiples of 4; where
 // N is not, it writes up to 3 floats of the padding behind a row of out.
-#variant tile TILE BLOCK_M=64u BLOCK_N=64u WORKGROUP=256u
-#variant tile_vec4 TILE VEC4 BLOCK_M=64u BLOCK_N=64u WORKGROUP=256u
-#variant tile_small TILE BLOCK_M=32u BLOCK_N=32u WORKGROUP=64u
-#variant tile_tall_vec4 TILE TALL VEC4 BLOCK_M=128u BLOCK_N=64u WORKGROUP=256u
+#variant tile TILE BLOCK_M=64u BLOCK_N=64u BLOCK_K=16u WORKGROUP=256u
+#variant tile_vec4 TILE VEC4 BLOCK_M=64u BLOCK_N=64u BLOCK_K=16u WORKGROUP=256u
+#variant tile_small TILE BLOCK_M=32u BLOCK_N=32u BLOCK_K=16u WORKGROUP=64u
+#variant tile_tall_vec4 TILE TALL VEC4 BLOCK_M=128u BLOCK_N=64u BLOCK_K=16u WORKGROUP=256u
+#variant tile_few_vec4 TILE FEW VEC4 BLOCK_M=8u BLOCK_N=32u BLOCK_K=64u WORKGROUP=64u
 #variant lane LANE TILE_QUADS=64u BLOCK_M=16u BLOCK_N=128u WORKGROUP=8u
 #variant lane_vec4 LANE VEC4 TILE_QUADS=64u BLOCK_M=16u BLOCK_N=128u WORKGROUP=8u
 #variant lane_sg SUBGROUP TILE_QUADS=32u BLOCK_M=32u BLOCK_N=32u WORKGROUP=8u

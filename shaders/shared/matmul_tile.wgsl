@@ -1,6 +1,7 @@
 // Blocks of products for GPUs: what a workgroup shares of a and w is staged in workgroup memory, BLOCK_K long at a time.
 
-const BLOCK_K = 16u;
+// Quads of a stage.
+const QUADS_K = BLOCK_K / 4u;
 // One quad more than the block holds, so that the four rows a thread writes fall into different banks.
 const STRIDE_A = BLOCK_M / 4u + 1u;
 const STRIDE_W = BLOCK_N / 4u + 1u;
@@ -8,25 +9,16 @@ const STRIDE_W = BLOCK_N / 4u + 1u;
 var<workgroup> shared_a: array<vec4<f32>, BLOCK_K * STRIDE_A>;
 var<workgroup> shared_w: array<vec4<f32>, BLOCK_K * STRIDE_W>;
 
-struct Tile {
-    // Column i is row i of the invocation's quad of rows; in tall tiles r1 lies BLOCK_M / 2 rows below.
-    r0: mat4x4<f32>,
-    r1: mat4x4<f32>,
-}
-
-fn outer(x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
-    return mat4x4(x.x * y, x.y * y, x.z * y, x.w * y);
-}
-
 fn load_shared(form: u32, origin: Place, k0: u32) {
-    for (var i = origin.lane; i < BLOCK_M + BLOCK_N; i += WORKGROUP) {
-        let of_a = i < BLOCK_M;
-        let j = select(i - BLOCK_M, i, of_a);
+    let blocks_a = BLOCK_M / 4u * QUADS_K;
+    for (var i = origin.lane; i < blocks_a + BLOCK_N / 4u * QUADS_K; i += WORKGROUP) {
+        let of_a = i < blocks_a;
+        let j = select(i - blocks_a, i, of_a);
         let quads = select(BLOCK_N, BLOCK_M, of_a) / 4u;
         // Neighbouring invocations walk along the axis that is contiguous in memory.
         let along_k = form == NT || (form == NN && of_a);
-        let quad = select(j % quads, j / 4u, along_k);
-        let k = 4u * select(j / quads, j % 4u, along_k);
+        let quad = select(j % quads, j / QUADS_K, along_k);
+        let k = 4u * select(j / quads, j % QUADS_K, along_k);
         var block = mat4x4<f32>();
         if (of_a) {
             if (k0 + k < p.k) {
@@ -44,6 +36,51 @@ fn load_shared(form: u32, origin: Place, k0: u32) {
             }
         }
     }
+}
+
+#if FEW
+// One row by four columns an invocation, and long stages: with few rows there are few workgroups, and their time is that of waiting
+// for loads, not of multiplying.
+alias Tile = vec4<f32>;
+
+fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
+    let row = origin.lane / (BLOCK_N / 4u);
+    let col = origin.lane % (BLOCK_N / 4u);
+    for (var k0 = 0u; k0 < p.k; k0 += BLOCK_K) {
+        load_shared(form, origin, k0);
+        workgroupBarrier();
+        for (var k = 0u; k < BLOCK_K; k++) {
+            *tile += shared_a[k * STRIDE_A + row / 4u][row % 4u] * shared_w[k * STRIDE_W + col];
+        }
+        // The next blocks must not overwrite what a slower invocation still reads.
+        workgroupBarrier();
+    }
+}
+
+fn quad_place(origin: Place) -> vec2<u32> {
+    return vec2(origin.row + origin.lane / (BLOCK_N / 4u), origin.col + 4u * (origin.lane % (BLOCK_N / 4u)));
+}
+
+fn load(tile: ptr<function, Tile>, origin: Place) {
+    *tile = out_row(quad_place(origin));
+}
+
+fn add(tile: ptr<function, Tile>, origin: Place) {
+    *tile += addend_row(quad_place(origin));
+}
+
+fn store(tile: ptr<function, Tile>, origin: Place) {
+    store_row(quad_place(origin), *tile);
+}
+#else
+struct Tile {
+    // Column i is row i of the invocation's quad of rows; in tall tiles r1 lies BLOCK_M / 2 rows below.
+    r0: mat4x4<f32>,
+    r1: mat4x4<f32>,
+}
+
+fn outer(x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4(x.x * y, x.y * y, x.z * y, x.w * y);
 }
 
 fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
@@ -96,3 +133,4 @@ fn store(tile: ptr<function, Tile>, origin: Place) {
 #endif
     }
 }
+#endif

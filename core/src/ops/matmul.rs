@@ -19,12 +19,25 @@ pub struct MatmulVariants {
     pub tokens_at_once: usize,
 }
 
+/// Rows that are few for a GPU: the larger of the tiles that it may run has as many and more.
+const FEW_FOR_A_GPU: u32 = 64;
+
+/// Workgroups that leave most of a large GPU idle, which has one or two hundred multiprocessors.
+const FEW_GROUPS: usize = 256;
+
 impl MatmulVariants {
-    fn pick(self, m: u32, sizes: [u32; 6]) -> Variant {
+    /// For a product of stored rows and offsets of these `sizes`.
+    fn pick(self, p: &MatmulParams, sizes: [u32; 6]) -> Variant {
+        let m = p.m;
         let all = if sizes.iter().all(|size| size.is_multiple_of(4)) { self.vec4 } else { self.scalar };
         let few = Variant::LaneFewVec4.consts().block_m;
         match all {
             // Few rows leave most of a tile empty; a row's sums are the same in all.
+            Variant::TileVec4 | Variant::TileTallVec4
+                if m <= FEW_FOR_A_GPU && blocks(Variant::TileVec4, p) < FEW_GROUPS =>
+            {
+                Variant::TileFewVec4
+            }
             Variant::LaneSgVec4 if m == 1 => Variant::LaneOneWideVec4,
             Variant::LaneSgVec4 if m <= 2 * few => Variant::LaneFewWideVec4,
             Variant::LaneVec4 | Variant::LaneQuadTallVec4 | Variant::LaneQuadVec4 if m == 1 => {
@@ -46,7 +59,7 @@ fn blocks(variant: Variant, p: &MatmulParams) -> usize {
 impl Launch for MatmulNt<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let p = &self.p;
-        let variant = variants.matmul.pick(p.m, [p.lda, p.k, p.ldo, p.a0, p.o0, 0]);
+        let variant = variants.matmul.pick(p, [p.lda, p.k, p.ldo, p.a0, p.o0, 0]);
         (variant, blocks(variant, p))
     }
 }
@@ -54,7 +67,7 @@ impl Launch for MatmulNt<'_> {
 impl Launch for MatmulNtAdd<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let p = &self.p;
-        let variant = variants.matmul.pick(p.m, [p.lda, p.k, p.ldo, p.a0, p.o0, p.ldd]);
+        let variant = variants.matmul.pick(p, [p.lda, p.k, p.ldo, p.a0, p.o0, p.ldd]);
         (variant, blocks(variant, p))
     }
 }
@@ -62,7 +75,7 @@ impl Launch for MatmulNtAdd<'_> {
 impl Launch for MatmulNn<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let p = &self.p;
-        let variant = variants.matmul.pick(p.m, [p.lda, p.n, p.ldo, p.a0, p.o0, p.w0]);
+        let variant = variants.matmul.pick(p, [p.lda, p.n, p.ldo, p.a0, p.o0, p.w0]);
         (variant, blocks(variant, p))
     }
 }
@@ -70,7 +83,7 @@ impl Launch for MatmulNn<'_> {
 impl Launch for MatmulTn<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let p = &self.p;
-        let variant = variants.matmul.pick(p.m, [p.lda, p.n, p.ldo, p.a0, p.o0, p.w0]);
+        let variant = variants.matmul.pick(p, [p.lda, p.n, p.ldo, p.a0, p.o0, p.w0]);
         (variant, blocks(variant, p))
     }
 }
@@ -78,7 +91,7 @@ impl Launch for MatmulTn<'_> {
 impl Launch for MatmulBiasBwd<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let p = &self.p;
-        let variant = variants.matmul.pick(p.m, [p.lda, p.n, p.a0, p.o0, 0, 0]);
+        let variant = variants.matmul.pick(p, [p.lda, p.n, p.a0, p.o0, 0, 0]);
         // An invocation sums four columns.
         (variant, (p.n as usize).div_ceil(4 * variant.consts().workgroup as usize))
     }
