@@ -2,8 +2,9 @@
 
 use tbrm_core::data::tokenizer::Tokenizer;
 use tbrm_core::data::trajectory::Trajectory;
-use tbrm_core::gpu::GpuOptions;
+use tbrm_core::gpu::{Caps, GpuOptions};
 use tbrm_core::model::ModelConfig;
+use tbrm_core::ops::Variants;
 use tbrm_core::rollout::{Completion, Progress, Prompt, Rollout, RolloutConfig, Sampling, StopText};
 use tbrm_core::train::{Engine, EngineConfig};
 use tbrm_core::{Error, ErrorKind, Gpu, Model};
@@ -12,6 +13,7 @@ use tbrm_testing::{block_on, gpu_test};
 const VOCAB: usize = 48;
 const POSITIONS: usize = 64;
 const STOP: u32 = 5;
+const HEAD_DIM: usize = 8;
 
 fn open() -> Gpu {
     block_on(Gpu::open(&GpuOptions::default())).unwrap_or_else(|e| panic!("{}; {}", e.what, e.help))
@@ -25,7 +27,7 @@ fn model(gpu: &Gpu) -> Model {
         num_hidden_layers: 2,
         num_attention_heads: 4,
         num_key_value_heads: 2,
-        head_dim: 8,
+        head_dim: HEAD_DIM,
         intermediate_size: 48,
         initializer_range: 0.3,
         ..ModelConfig::preset("nano").expect("a preset")
@@ -91,6 +93,31 @@ fn a_text_does_not_depend_on_what_is_generated_beside_it() {
             let mut again = generate(&mut many, &reversed);
             again.reverse();
             assert_eq!(again, alone, "{slots} slots, the other way round, {sampling:?}");
+        }
+    }
+}
+
+gpu_test!(with_the_kernels_for_gpus_a_text_is_the_same_alone_and_beside_others);
+/// A decode step on a GPU runs other kernels than here, and changes them with the number of its rows.
+fn with_the_kernels_for_gpus_a_text_is_the_same_alone_and_beside_others() {
+    let gpu = open();
+    let model = model(&gpu);
+    let prompts = prompts(80);
+    let names = Variants::table(&Caps { software: false, ..gpu.caps().clone() }, HEAD_DIM).names();
+    let with = |slots| {
+        Rollout::with_variants(&gpu, &model, config(slots, Sampling::GREEDY), Some(&names)).expect("room")
+    };
+    let mut one = with(1);
+    let alone: Vec<Completion> =
+        prompts.iter().flat_map(|prompt| generate(&mut one, std::slice::from_ref(prompt))).collect();
+    for slots in [5, 80] {
+        assert_eq!(generate(&mut with(slots), &prompts), alone, "{slots} slots");
+    }
+    let here = generate(&mut rollout(&gpu, &model, config(16, Sampling::GREEDY)), &prompts);
+    for (there, here) in alone.iter().zip(&here) {
+        assert_eq!(there.tokens, here.tokens);
+        for (there, here) in there.logps.iter().zip(&here.logps) {
+            assert!((there - here).abs() < 1e-4, "{there} {here}");
         }
     }
 }
