@@ -2,7 +2,7 @@
 // row; nothing but the cache itself is stored. The order of a row's sums depends on its length alone, so what a
 // sequence gets does not depend on the batch it is in.
 
-// Variants are sized by head: D <= 4 QUADS, and D a multiple of 4 where rows are VEC4. `tile` is for GPUs: a workgroup for
+// Variants are sized by head: D <= 4 QUADS, and D a multiple of 8 where rows are VEC4. `tile` is for GPUs: a workgroup for
 // each head of a row, which shares positions, then channels, among its invocations; one sequence alone would keep H of them
 // busy else. `lane` is for CPU adapters: an invocation for each head of a row. With UNROLL a head's loops have a constant
 // length, so that it stays in registers, which takes software adapters long to compile where it is large; `wide` loads 64 bits
@@ -47,6 +47,10 @@ const WIDTH: u32 = 1u;
 fn floats(x: Quad) -> Loaded {
     return x;
 }
+
+fn stored(x: Loaded) -> Quad {
+    return x;
+}
 #endif
 
 // Loads of the largest head.
@@ -68,8 +72,46 @@ fn inner(a: Loaded, b: Loaded) -> f32 {
 @group(0) @binding(4) var<storage, read_write> keys: array<Quad>; // (slots, capacity, K * D)
 @group(0) @binding(5) var<storage, read_write> values: array<Quad>; // (slots, capacity, K * D)
 @group(0) @binding(6) var<storage, read_write> out: array<Loaded>; // (rows, H * D)
+@group(0) @binding(7) var<storage, read> table: array<Quad>; // (positions, D): D/2 cosines, then D/2 sines
 
-// Copies the key and value heads of each row into its slot.
+// Where the query, key and value of a row's head begin, where its slot's keys and values do, and its position.
+struct Place {
+    q: u32,
+    k: u32,
+    v: u32,
+    cache: u32,
+    last: u32,
+}
+
+fn place(row: u32, head: u32) -> Place {
+    let size = p.head_dim / WIDTH;
+    let start = row * (p.heads + 2u * p.kv_heads) * size;
+    let kv_head = head / (p.heads / p.kv_heads);
+    return Place(
+        start + head * size,
+        start + (p.heads + kv_head) * size,
+        start + (p.heads + p.kv_heads + kv_head) * size,
+        (slot[row] * p.capacity * p.kv_heads + kv_head) * size,
+        min(position[row], p.capacity - 1u),
+    );
+}
+
+// Of the query heads that share a key head the first keeps it.
+fn keeps(head: u32) -> bool {
+    return head % (p.heads / p.kv_heads) == 0u;
+}
+
+// Part c of the head that begins at `head`, turned to `at` (shaders/rope.wgsl).
+fn turned(head: u32, c: u32, at: u32) -> Loaded {
+    let half = p.head_dim / 2u / WIDTH;
+    let low = c < half;
+    let pair = at * 2u * half + select(c - half, c, low);
+    let sine = floats(table[pair + half]);
+    let other = floats(qkv[head + select(c - half, c + half, low)]);
+    return floats(qkv[head + c]) * floats(table[pair]) + select(sine, -sine, low) * other;
+}
+
+// Copies the key and value heads of each row, turned already, into its slot.
 @compute @workgroup_size(WG)
 fn cache_write(
     @builtin(workgroup_id) wid: vec3<u32>,
@@ -89,6 +131,9 @@ fn cache_write(
     values[dest] = qkv[source + width];
 }
 
+// cache_decode: turns a row's query and key to its position, keeps key and value in its slot, and attends to its slot's
+// positions 0 ..= position. It meets its own position first, as the cache may not have it yet, the others online.
+
 #if TILE
 #import shared/reduce
 
@@ -102,14 +147,14 @@ const COLS: u32 = min(LOADS, WG);
 const OWN: u32 = LOADS / COLS;
 const GROUPS: u32 = WG / COLS;
 
-var<workgroup> sh_count: u32;
+var<workgroup> sh_last: u32;
 var<workgroup> sh_q: array<Loaded, LOADS>;
+var<workgroup> sh_k: array<Loaded, LOADS>;
 var<workgroup> sh_weight: array<f32, CHUNK>;
 var<workgroup> sh_part: array<Loaded, WG>;
 
-// Attention of each row to its slot's positions 0 ..= position. The softmax runs online, a chunk of positions at a time.
 @compute @workgroup_size(WG)
-fn cache_attend(
+fn cache_decode(
     @builtin(workgroup_id) wid: vec3<u32>,
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
@@ -120,35 +165,49 @@ fn cache_attend(
     }
     let row = index / p.heads;
     let head = index % p.heads;
+    let at = place(row, head);
     // Read by one for all: barriers below depend on it.
     if lid == 0u {
-        sh_count = select(min(position[row], p.capacity - 1u) + 1u, 0u, slot[row] == NO_SLOT);
+        sh_last = select(at.last, NO_SLOT, slot[row] == NO_SLOT);
     }
-    let count = workgroupUniformLoad(&sh_count);
-    if count == 0u {
+    let last = workgroupUniformLoad(&sh_last);
+    if last == NO_SLOT {
         return;
     }
     let size = p.head_dim / WIDTH;
     let width = p.kv_heads * size;
-    let q0 = (row * (p.heads + 2u * p.kv_heads) + head) * size;
-    let kv0 = slot[row] * p.capacity * width + head / (p.heads / p.kv_heads) * size;
     let scale = 1.0 / sqrt(f32(p.head_dim));
-    for (var d = lid; d < size; d += WG) {
-        sh_q[d] = scale * floats(qkv[q0 + d]);
+    for (var c = lid; c < size; c += WG) {
+        let k = turned(at.k, c, last);
+        sh_q[c] = scale * turned(at.q, c, last);
+        sh_k[c] = k;
+        if keeps(head) {
+            keys[at.cache + last * width + c] = stored(k);
+            values[at.cache + last * width + c] = qkv[at.v + c];
+        }
     }
     workgroupBarrier();
 
+    var top = 0.0;
+    for (var c = 0u; c < size; c++) {
+        top += inner(sh_q[c], sh_k[c]);
+    }
+    var sum = 1.0;
     var acc: array<Loaded, OWN>;
-    var top = -3.4e38;
-    var sum = 0.0;
-    for (var first = 0u; first < count; first += CHUNK) {
-        let chunk = min(CHUNK, count - first);
+    for (var own = 0u; own < OWN; own++) {
+        let c = lid + own * COLS;
+        if lid < COLS && c < size {
+            acc[own] = floats(qkv[at.v + c]);
+        }
+    }
+    for (var first = 0u; first < last; first += CHUNK) {
+        let chunk = min(CHUNK, last - first);
         var highest = top;
         for (var i = lid; i < chunk; i += WG) {
-            let at = kv0 + (first + i) * width;
+            let key = at.cache + (first + i) * width;
             var score = 0.0;
-            for (var d = 0u; d < size; d++) {
-                score += inner(sh_q[d], floats(keys[at + d]));
+            for (var c = 0u; c < size; c++) {
+                score += inner(sh_q[c], floats(keys[key + c]));
             }
             sh_weight[i] = score;
             highest = max(highest, score);
@@ -169,7 +228,7 @@ fn cache_attend(
             if c < size {
                 var total = acc[own] * keep;
                 for (var i = lid / COLS; i < chunk; i += GROUPS) {
-                    total += sh_weight[i] * floats(values[kv0 + (first + i) * width + c]);
+                    total += sh_weight[i] * floats(values[at.cache + (first + i) * width + c]);
                 }
                 acc[own] = total;
             }
@@ -195,10 +254,9 @@ fn cache_attend(
 // Heads of a workgroup, of one row or of several.
 const HEADS: u32 = WG;
 
-// Attention of each row to its slot's positions 0 ..= position. One invocation a (row, head): the softmax runs online, four
-// positions at a time, of which those beyond the last repeat it and weigh nothing.
+// Four positions at a time, of which those beyond the last repeat it and weigh nothing.
 @compute @workgroup_size(WG)
-fn cache_attend(
+fn cache_decode(
     @builtin(workgroup_id) wid: vec3<u32>,
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
@@ -212,6 +270,7 @@ fn cache_attend(
         return;
     }
     let head = i % p.heads;
+    let at = place(row, head);
     let size = p.head_dim / WIDTH;
 #if UNROLL
     let loads = LOADS;
@@ -219,40 +278,45 @@ fn cache_attend(
     let loads = size;
 #endif
     let width = p.kv_heads * size;
-    let q0 = (row * (p.heads + 2u * p.kv_heads) + head) * size;
-    let kv0 = slot[row] * p.capacity * width + head / (p.heads / p.kv_heads) * size;
     let scale = 1.0 / sqrt(f32(p.head_dim));
-    let last = min(position[row], p.capacity - 1u);
     var q: array<Loaded, LOADS>;
     var acc: array<Loaded, LOADS>;
+    var top = 0.0;
     for (var d = 0u; d < loads; d++) {
-        q[d] = select(Loaded(), scale * floats(qkv[q0 + min(d, size - 1u)]), d < size);
-        acc[d] = Loaded();
+        let c = min(d, size - 1u);
+        let k = turned(at.k, c, at.last);
+        q[d] = select(Loaded(), scale * turned(at.q, c, at.last), d < size);
+        acc[d] = floats(qkv[at.v + c]);
+        top += inner(q[d], k);
+        if d < size && keeps(head) {
+            keys[at.cache + at.last * width + c] = stored(k);
+            values[at.cache + at.last * width + c] = qkv[at.v + c];
+        }
     }
-    var top = -3.4e38;
-    var sum = 0.0;
-    for (var t = 0u; t <= last; t += 4u) {
-        let at = kv0 + min(t + vec4(0u, 1u, 2u, 3u), vec4(last)) * width;
+    var sum = 1.0;
+    for (var t = 0u; t < at.last; t += 4u) {
+        let four = t + vec4(0u, 1u, 2u, 3u);
+        let met = at.cache + min(four, vec4(at.last - 1u)) * width;
         var score = vec4(0.0);
         for (var d = 0u; d < loads; d++) {
             let c = min(d, size - 1u);
             score += vec4(
-                inner(q[d], floats(keys[at.x + c])),
-                inner(q[d], floats(keys[at.y + c])),
-                inner(q[d], floats(keys[at.z + c])),
-                inner(q[d], floats(keys[at.w + c])),
+                inner(q[d], floats(keys[met.x + c])),
+                inner(q[d], floats(keys[met.y + c])),
+                inner(q[d], floats(keys[met.z + c])),
+                inner(q[d], floats(keys[met.w + c])),
             );
         }
         let higher = max(max(top, max(score.x, score.y)), max(score.z, score.w));
         let keep = exp(top - higher);
-        let weight = select(vec4(0.0), exp(score - higher), t + vec4(0u, 1u, 2u, 3u) <= vec4(last));
+        let weight = select(vec4(0.0), exp(score - higher), four < vec4(at.last));
         top = higher;
         sum = sum * keep + (weight.x + weight.y + weight.z + weight.w);
         for (var d = 0u; d < loads; d++) {
             let c = min(d, size - 1u);
             acc[d] = acc[d] * keep
-                + (weight.x * floats(values[at.x + c]) + weight.y * floats(values[at.y + c]))
-                + (weight.z * floats(values[at.z + c]) + weight.w * floats(values[at.w + c]));
+                + (weight.x * floats(values[met.x + c]) + weight.y * floats(values[met.y + c]))
+                + (weight.z * floats(values[met.z + c]) + weight.w * floats(values[met.w + c]));
         }
     }
     for (var d = 0u; d < size; d++) {

@@ -8,10 +8,19 @@ fn floats(quad: Quad) -> vec4<f32> {
     let odd = bitcast<vec2<f32>>(vec2<u32>(quad >> vec2(32u)));
     return vec4(even.x, odd.x, even.y, odd.y);
 }
+
+fn stored(floats: vec4<f32>) -> Quad {
+    let bits = bitcast<vec4<u32>>(floats);
+    return vec2<u64>(bits.xz) | (vec2<u64>(bits.yw) << vec2(32u));
+}
 #else
 alias Quad = vec4<f32>;
 
 fn floats(quad: Quad) -> vec4<f32> {
     return quad;
+}
+
+fn stored(floats: vec4<f32>) -> Quad {
+    return floats;
 }
 #endif

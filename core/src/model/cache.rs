@@ -5,7 +5,7 @@ use super::device::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::buffer::WORD;
 use crate::gpu::kernels::attention::AttentionFwd;
-use crate::gpu::kernels::cache::{CacheAttend, CacheParams, CacheWrite, Variant};
+use crate::gpu::kernels::cache::{CacheDecode, CacheParams, CacheWrite, Variant};
 use crate::gpu::kernels::norm::NormFwd;
 use crate::gpu::{Gpu, View};
 use crate::ops::Ops;
@@ -104,7 +104,8 @@ impl KvCache {
             let layer = LayerFwd { model, ids, count };
             let rstd = ops.rec.tensor("rstd", count);
             let qkv = ops.rec.tensor("qkv", count * dims.qkv());
-            layer.qkv(ops, &x, &rows.positions, &rstd, &qkv);
+            layer.qkv(ops, &x, &rstd, &qkv);
+            layer.turn(ops, &rows.positions, &qkv);
             self.write(ops, model, i, count, rows, &qkv);
             if i + 1 == model.ids.layers.len() {
                 return;
@@ -126,12 +127,12 @@ impl KvCache {
             let layer = LayerFwd { model, ids, count };
             let rstd = ops.rec.tensor("rstd", count);
             let qkv = ops.rec.tensor("qkv", count * dims.qkv());
-            layer.qkv(ops, &x, &rows.positions, &rstd, &qkv);
-            self.write(ops, model, i, count, rows, &qkv);
+            layer.qkv(ops, &x, &rstd, &qkv);
             let att = ops.rec.tensor("att", count * dims.att());
-            ops.run(CacheAttend {
+            ops.run(CacheDecode {
                 p: self.params(model, count),
                 qkv: &qkv,
+                table: &model.rope_table,
                 slot: &rows.slots,
                 position: &rows.positions,
                 keys: &self.keys[i],

@@ -120,8 +120,8 @@ pub(crate) struct LayerFwd<'a> {
 }
 
 impl LayerFwd<'_> {
-    /// qkv = norm(x) Wqkv^T (+ bias), rotated by `position`.
-    pub(crate) fn qkv(&self, ops: &mut Ops<'_>, x: &View, position: &View, rstd: &View, qkv: &View) {
+    /// qkv = norm(x) Wqkv^T (+ bias), not turned yet.
+    pub(crate) fn qkv(&self, ops: &mut Ops<'_>, x: &View, rstd: &View, qkv: &View) {
         let (model, ids, dims) = (self.model, self.ids, &self.model.dims);
         let h = ops.rec.tensor("attn_norm", self.count * dims.channels);
         let w = model.weights.matrix(ids.attn_norm);
@@ -129,7 +129,12 @@ impl LayerFwd<'_> {
         let bias = ids.qkv_bias.map(|id| model.weights.matrix(id));
         let add = Addends { bias: bias.as_ref().map(|b| b.whole()), residual: None };
         ops.linear_fwd(self.count, &h, &model.weights.matrix(ids.qkv), add, qkv);
-        ops.run(RopeFwd { p: dims.rope(self.count), position, table: &model.rope_table, qkv });
+    }
+
+    /// Turns the queries and keys of qkv to their `position`s.
+    pub(crate) fn turn(&self, ops: &mut Ops<'_>, position: &View, qkv: &View) {
+        let model = self.model;
+        ops.run(RopeFwd { p: model.dims.rope(self.count), position, table: &model.rope_table, qkv });
     }
 
     /// mid = x + att Wo^T (+ bias).
@@ -178,7 +183,8 @@ pub(crate) fn forward(ops: &mut Ops<'_>, model: &Model, io: &Inputs, shape: Shap
             gate_up: tensor("gate_up", t * 2 * dims.ffn),
         };
         let next = tensor("x", t * dims.channels);
-        layer.qkv(ops, &acts.x, &io.positions, &acts.attn_rstd, &acts.qkv);
+        layer.qkv(ops, &acts.x, &acts.attn_rstd, &acts.qkv);
+        layer.turn(ops, &io.positions, &acts.qkv);
         ops.run(AttentionFwd {
             p: dims.attention(t),
             qkv: &acts.qkv,

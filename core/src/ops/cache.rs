@@ -1,7 +1,7 @@
 //! The KV cache.
 
 use super::{Launch, Variants};
-use crate::gpu::kernels::cache::{CacheAttend, CacheWrite, Variant};
+use crate::gpu::kernels::cache::{CacheDecode, CacheWrite, Variant};
 
 impl Launch for CacheWrite<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
@@ -11,7 +11,7 @@ impl Launch for CacheWrite<'_> {
     }
 }
 
-impl Launch for CacheAttend<'_> {
+impl Launch for CacheDecode<'_> {
     fn launch(&self, variants: &Variants) -> (Variant, usize) {
         let heads = self.p.rows as usize * self.p.heads as usize;
         (variants.cache, heads.div_ceil(variants.cache.consts().heads as usize))

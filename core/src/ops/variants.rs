@@ -182,12 +182,12 @@ fn attention_variant(caps: &Caps, head_dim: usize) -> attention::Variant {
     }
 }
 
-/// As [`attention_variant`].
+/// As [`attention_variant`]; the halves of a head that turn together are vec4 too.
 fn cache_variant(caps: &Caps, head_dim: usize) -> cache::Variant {
     use cache::Variant as C;
     match (caps.software, head_dim) {
-        (true, d) if !d.is_multiple_of(4) => C::Lane,
-        (false, d) if !d.is_multiple_of(4) => C::Tile,
+        (true, d) if !d.is_multiple_of(8) => C::Lane,
+        (false, d) if !d.is_multiple_of(8) => C::Tile,
         (true, 0..=16) if caps.lavapipe() => C::LaneWideD16,
         (true, 17..=32) if caps.lavapipe() => C::LaneWideD32,
         (true, _) if caps.lavapipe() => C::LaneWide,

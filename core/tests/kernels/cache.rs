@@ -1,10 +1,12 @@
-use tbrm_core::gpu::Gpu;
-use tbrm_core::gpu::kernels::cache::{CacheAttend, CacheParams, CacheWrite, Variant};
+use tbrm_core::gpu::kernels::cache::{CacheDecode, CacheParams, CacheWrite, Variant};
+use tbrm_core::gpu::{Gpu, View};
 use tbrm_core::ops::Variants;
-use tbrm_core::reference::{Heads, attention};
+use tbrm_core::reference::frequencies::inv_freq;
+use tbrm_core::reference::{Heads, attention, rope};
 use tbrm_testing::gpu_test;
 
-use crate::harness::{Array, Bench, EPS, POISON, Within, able, bits, close, gpu, random, wide};
+use crate::harness::{Array, Bench, EPS, POISON, Within, able, bits, close, gpu, narrow, random, wide};
+use crate::rope::table;
 
 /// The device's own table, but the cache's `variant`.
 pub(crate) fn variants(gpu: &Gpu, variant: Variant) -> Variants {
@@ -13,75 +15,115 @@ pub(crate) fn variants(gpu: &Gpu, variant: Variant) -> Variants {
 
 /// The variants that take such heads.
 pub(crate) fn fitting(gpu: &Gpu, heads: Heads) -> Vec<Variant> {
-    let mut variants = able::<CacheAttend<'_>>(gpu, Variant::ALL);
+    let mut variants = able::<CacheDecode<'_>>(gpu, Variant::ALL);
     let fits = |variant: &Variant| {
         let (most, width) = (4 * variant.consts().quads as usize, variant.consts().width as usize);
-        heads.head_dim <= most && heads.head_dim.is_multiple_of(width)
+        heads.head_dim <= most && heads.head_dim.is_multiple_of(2 * width)
     };
     variants.retain(fits);
     variants
 }
 
+fn frequencies(heads: Heads) -> Vec<f64> {
+    inv_freq(heads.head_dim, 10_000.0, None)
+}
+
+/// A row: its slot, its position, and its query, key and value heads.
+pub(crate) type Row<'a> = (u32, u32, &'a [f32]);
+
 /// A cache of NaN.
 pub(crate) struct Cache {
-    pub(crate) heads: Heads,
-    pub(crate) capacity: usize,
-    pub(crate) keys: Array,
-    pub(crate) values: Array,
+    heads: Heads,
+    capacity: usize,
+    keys: Array,
+    values: Array,
+    table: Array,
 }
 
 impl Cache {
     pub(crate) fn new(bench: &Bench<'_>, heads: Heads, slots: usize, capacity: usize) -> Cache {
         let words = slots * capacity * heads.kv_heads * heads.head_dim;
-        Cache { heads, capacity, keys: bench.poisoned(words), values: bench.poisoned(words) }
+        let table = bench.filled(&table(capacity as u32, &frequencies(heads)));
+        Cache { heads, capacity, keys: bench.poisoned(words), values: bench.poisoned(words), table }
     }
 
-    /// Writes the rows' keys and values and attends; each row is `(slot, position, qkv)`.
-    pub(crate) fn step(&self, bench: &mut Bench<'_>, rows: &[(u32, u32, &[f32])]) -> Vec<f32> {
-        let heads = self.heads;
-        let slot = bench.indices(&rows.iter().map(|row| row.0).collect::<Vec<_>>());
-        let position = bench.indices(&rows.iter().map(|row| row.1).collect::<Vec<_>>());
-        let qkv = bench.filled(&rows.iter().flat_map(|row| row.2).copied().collect::<Vec<_>>());
-        let out = bench.poisoned(rows.len() * heads.out_width());
-        let p = CacheParams {
+    fn params(&self, rows: &[Row<'_>]) -> CacheParams {
+        CacheParams {
             rows: rows.len() as u32,
-            heads: heads.heads as u32,
-            kv_heads: heads.kv_heads as u32,
-            head_dim: heads.head_dim as u32,
+            heads: self.heads.heads as u32,
+            kv_heads: self.heads.kv_heads as u32,
+            head_dim: self.heads.head_dim as u32,
             capacity: self.capacity as u32,
-        };
-        let Cache { keys, values, .. } = self;
+        }
+    }
+
+    /// Keeps the rows' keys, which are turned already, and values.
+    pub(crate) fn enter(&self, bench: &mut Bench<'_>, rows: &[Row<'_>]) {
+        let (slot, position, qkv) = arrays(bench, rows);
+        let (p, Cache { keys, values, .. }) = (self.params(rows), self);
         bench.run(CacheWrite { p, qkv: &qkv, slot: &slot, position: &position, keys, values });
-        bench.run(CacheAttend { p, qkv: &qkv, slot: &slot, position: &position, keys, values, out: &out });
+        bench.go();
+    }
+
+    /// Decodes the rows, of which none is turned.
+    pub(crate) fn decode(&self, bench: &mut Bench<'_>, rows: &[Row<'_>]) -> Vec<f32> {
+        let (slot, position, qkv) = arrays(bench, rows);
+        let out = bench.poisoned(rows.len() * self.heads.out_width());
+        let (p, Cache { keys, values, table, .. }) = (self.params(rows), self);
+        let (slot, position) = (&slot, &position);
+        bench.run(CacheDecode { p, qkv: &qkv, slot, position, keys, values, out: &out, table });
         bench.go();
         out.read(bench.gpu)
     }
 }
 
-/// Sequences of `(prompt, whole)` tokens: the prompts at once, then a token of each at a time.
+fn arrays(bench: &Bench<'_>, rows: &[Row<'_>]) -> (View, View, Array) {
+    (
+        bench.indices(&rows.iter().map(|row| row.0).collect::<Vec<_>>()),
+        bench.indices(&rows.iter().map(|row| row.1).collect::<Vec<_>>()),
+        bench.filled(&rows.iter().flat_map(|row| row.2).copied().collect::<Vec<_>>()),
+    )
+}
+
+/// Sequences of `(prompt, whole)` tokens: the prompts are entered at once, then a token of each decoded at a time.
 pub(crate) fn check(gpu: &Gpu, variant: Variant, heads: Heads, lengths: &[(u32, u32)]) {
     let what = |pass: &str| format!("cache {} {heads:?} {lengths:?} {pass}", variant.name());
     let width = heads.qkv_width();
     let capacity = lengths.iter().map(|(_, whole)| *whole as usize).max().unwrap_or(0) + 2;
     let sequences: Vec<Vec<f32>> =
         lengths.iter().enumerate().map(|(s, (_, whole))| random(s as u32, *whole as usize * width)).collect();
+    let turn = |sequence: &Vec<f32>| {
+        let (mut turned, positions) = (wide(sequence), 0..(sequence.len() / width) as u32);
+        rope::forward(&mut turned, &positions.collect::<Vec<_>>(), &frequencies(heads), &heads);
+        turned
+    };
+    let turned: Vec<Vec<f64>> = sequences.iter().map(turn).collect();
+    let entered: Vec<Vec<f32>> = turned.iter().map(|turned| narrow(turned)).collect();
     // Slots in another order than the rows, and one that no sequence has.
     let slot = |s: usize| (lengths.len() - s) as u32;
+    let idle: Row<'_> = (Variant::Lane.consts().no_slot, 0, &sequences[0][..width]);
     let mut bench = Bench::new(gpu, variants(gpu, variant));
     let cache = Cache::new(&bench, heads, lengths.len() + 1, capacity);
 
+    let row = |of: &'static str, s: usize, t: u32| -> Row<'_> {
+        let data = if of == "turned" { &entered[s] } else { &sequences[s] };
+        (slot(s), t, &data[t as usize * width..][..width])
+    };
+    let mut rows: Vec<Row<'_>> = vec![idle];
+    for (s, &(prompt, _)) in lengths.iter().enumerate() {
+        rows.extend((0..prompt).map(|t| row("turned", s, t)));
+    }
+    cache.enter(&mut bench, &rows);
     let mut outs = vec![Vec::new(); lengths.len()];
     let steps = lengths.iter().map(|(prompt, whole)| whole - prompt).max().unwrap_or(0);
-    for step in 0..=steps {
-        let mut rows = Vec::new();
-        for (s, &(prompt, whole)) in lengths.iter().enumerate() {
-            let tokens = if step == 0 { 0..prompt } else { prompt + step - 1..prompt + step };
-            let row = |t: u32| (slot(s), t, &sequences[s][t as usize * width..][..width]);
-            rows.extend(tokens.filter(|t| *t < whole).map(|t| (s, row(t))));
-        }
-        let (owners, mut rows): (Vec<usize>, Vec<_>) = rows.into_iter().unzip();
-        rows.push((Variant::Lane.consts().no_slot, 0, &sequences[0][..width]));
-        let out = cache.step(&mut bench, &rows);
+    for step in 0..steps {
+        let on = |&(s, (prompt, whole)): &(usize, (u32, u32))| {
+            (prompt + step < whole).then(|| (s, row("as it is", s, prompt + step)))
+        };
+        let lengths: Vec<(usize, (u32, u32))> = lengths.iter().copied().enumerate().collect();
+        let (owners, mut rows): (Vec<usize>, Vec<Row<'_>>) = lengths.iter().filter_map(on).unzip();
+        rows.push(idle);
+        let out = cache.decode(&mut bench, &rows);
         for (s, out) in owners.into_iter().zip(out.chunks(heads.out_width())) {
             outs[s].extend_from_slice(out);
         }
@@ -90,30 +132,37 @@ pub(crate) fn check(gpu: &Gpu, variant: Variant, heads: Heads, lengths: &[(u32, 
     let within = Within { abs: EPS * 16.0, rel: 4.0 * EPS };
     let kv = heads.kv_heads * heads.head_dim;
     let [mut keys, mut values] = [(); 2].map(|()| vec![POISON; (lengths.len() + 1) * capacity * kv]);
-    for (s, out) in outs.iter().enumerate() {
-        let seq_start = vec![0; out.len() / heads.out_width()];
-        let (expected, _) = attention::forward(&wide(&sequences[s]), &seq_start, &heads);
-        close(&what("out"), out, &expected, within);
-        for (t, row) in sequences[s].chunks(width).enumerate() {
+    let kept = cache.keys.read(gpu);
+    for (s, &(prompt, whole)) in lengths.iter().enumerate() {
+        let prompt = prompt as usize;
+        let (expected, _) = attention::forward(&turned[s], &vec![0; whole as usize], &heads);
+        close(&what("out"), &outs[s], &expected[prompt * heads.out_width()..], within);
+        for t in 0..whole as usize {
             let at = (slot(s) as usize * capacity + t) * kv;
-            keys[at..][..kv].copy_from_slice(&bits(&row[heads.out_width()..][..kv]));
-            values[at..][..kv].copy_from_slice(&bits(&row[heads.out_width() + kv..]));
+            let key = t * width + heads.out_width()..t * width + heads.out_width() + kv;
+            if t >= prompt {
+                // As in the test of rope.
+                close(&what("keys"), &kept[at..][..kv], &turned[s][key.clone()], Within::ulps(2.0, 1.0));
+            }
+            let key = if t < prompt { &entered[s][key] } else { &kept[at..][..kv] };
+            keys[at..][..kv].copy_from_slice(&bits(key));
+            values[at..][..kv].copy_from_slice(&bits(&sequences[s][(t + 1) * width - kv..][..kv]));
         }
     }
-    assert!(cache.keys.words(gpu) == keys, "{}", what("keys: copies, and nothing beside them"));
+    assert!(cache.keys.words(gpu) == keys, "{}", what("keys: and nothing beside them"));
     assert!(cache.values.words(gpu) == values, "{}", what("values: copies, and nothing beside them"));
 }
 
 gpu_test!(cached_decoding_is_full_attention_of_the_prefix);
 fn cached_decoding_is_full_attention_of_the_prefix() {
-    for (h, k, d) in [(1, 1, 2), (4, 2, 16), (3, 1, 20), (2, 2, 64), (2, 2, 128)] {
+    for (h, k, d) in [(1, 1, 2), (4, 2, 16), (6, 2, 8), (3, 1, 20), (2, 2, 64), (2, 2, 128)] {
         let heads = Heads { heads: h, kv_heads: k, head_dim: d };
         for variant in fitting(gpu(), heads) {
-            check(gpu(), variant, heads, &[(1, 1)]);
-            check(gpu(), variant, heads, &[(1, 4), (11, 13), (3, 6), (31, 32)]);
+            check(gpu(), variant, heads, &[(0, 1)]);
+            check(gpu(), variant, heads, &[(0, 4), (11, 13), (3, 6), (31, 32), (8, 8)]);
             if d <= 16 {
                 // More than one chunk of the positions that meet in workgroup memory.
-                check(gpu(), variant, heads, &[(258, 260), (2, 4), (515, 516)]);
+                check(gpu(), variant, heads, &[(256, 259), (2, 4), (515, 516)]);
             }
         }
     }

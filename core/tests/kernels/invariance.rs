@@ -163,15 +163,15 @@ fn a_decoded_token_does_not_know_its_batch() {
         let alone = {
             let cache = Cache::new(&bench, HEADS, 1, 9);
             let prompt: Vec<_> = (0..8).map(|t| row("mine", 0, t)).collect();
-            cache.step(&mut bench, &prompt);
-            cache.step(&mut bench, &[row("mine", 0, 8)])
+            cache.enter(&mut bench, &prompt);
+            cache.decode(&mut bench, &[row("mine", 0, 8)])
         };
         let cache = Cache::new(&bench, HEADS, 3, 32);
         let mut prompt: Vec<_> = (0..20).map(|t| row("others", 0, t)).collect();
         prompt.extend((0..8).map(|t| row("mine", 2, t)));
-        cache.step(&mut bench, &prompt);
+        cache.enter(&mut bench, &prompt);
         let batch = [row("others", 0, 20), row("others", 1, 0), row("mine", 2, 8)];
-        let together = cache.step(&mut bench, &batch);
+        let together = cache.decode(&mut bench, &batch);
         assert_eq!(bits(&together[2 * HEADS.out_width()..]), bits(&alone), "{}", variant.name());
     }
 }

@@ -8,7 +8,7 @@ use tbrm_testing::gpu_test;
 use crate::harness::{Bench, Within, able, bits, gpu, random, wide};
 
 /// `(positions, D)`: D/2 cosines, then D/2 sines, made in f64.
-fn table(positions: u32, inv_freq: &[f64]) -> Vec<f32> {
+pub(crate) fn table(positions: u32, inv_freq: &[f64]) -> Vec<f32> {
     let row = |position: u32| {
         let angle = move |freq: &f64| f64::from(position) * freq;
         let cosines = inv_freq.iter().map(move |freq| angle(freq).cos() as f32);
