@@ -268,6 +268,7 @@ const DEVICE: DeviceInfo = {
   subgroups: false,
   subgroup_size: 0,
   f16: false,
+  int64: false,
   timestamps: false,
   pipeline_cache: false,
   max_binding: 2 ** 27,
