@@ -27,7 +27,7 @@ export function benchView(app: App): View {
         "The size of the model: nano has about a hundred thousand parameters, tiny about a million.",
       ),
       field("objective", objective, "What is minimised."),
-      field("steps", steps, "Optimizer steps; the median of their times counts; two more before and two behind them do not."),
+      field("steps", steps, "Optimizer steps whose median time counts; four more run around them."),
     ),
     start,
   );
