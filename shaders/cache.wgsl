@@ -9,16 +9,16 @@
 // at a time, for lavapipe.
 
 #variant tile TILE WG=64u QUADS=32u
-#variant tile_d32 TILE VEC4 WG=64u QUADS=8u
-#variant tile_d64 TILE VEC4 WG=64u QUADS=16u
-#variant tile_d128 TILE VEC4 WG=64u QUADS=32u
+#variant tile_vec4_d32 TILE VEC4 WG=64u QUADS=8u
+#variant tile_vec4_d64 TILE VEC4 WG=64u QUADS=16u
+#variant tile_vec4_d128 TILE VEC4 WG=64u QUADS=32u
 #variant lane WG=8u QUADS=32u
-#variant lane_d16 VEC4 UNROLL WG=8u QUADS=4u
-#variant lane_d32 VEC4 UNROLL WG=8u QUADS=8u
-#variant lane_vec4 VEC4 WG=8u QUADS=32u
+#variant lane_vec4_d16 VEC4 UNROLL WG=8u QUADS=4u
+#variant lane_vec4_d32 VEC4 UNROLL WG=8u QUADS=8u
+#variant lane_vec4_d128 VEC4 WG=8u QUADS=32u
 #variant lane_wide_d16 VEC4 WIDE UNROLL WG=8u QUADS=4u
 #variant lane_wide_d32 VEC4 WIDE UNROLL WG=8u QUADS=8u
-#variant lane_wide VEC4 WIDE WG=8u QUADS=32u
+#variant lane_wide_d128 VEC4 WIDE WG=8u QUADS=32u
 #import shared/grid
 
 // The slot of a padding row: nothing is written for it.

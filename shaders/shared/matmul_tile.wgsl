@@ -43,18 +43,8 @@ fn load_shared(form: u32, origin: Place, k0: u32) {
 // for loads, not of multiplying.
 alias Tile = vec4<f32>;
 
-fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
-    let row = origin.lane / (BLOCK_N / 4u);
-    let col = origin.lane % (BLOCK_N / 4u);
-    for (var k0 = 0u; k0 < p.k; k0 += BLOCK_K) {
-        load_shared(form, origin, k0);
-        workgroupBarrier();
-        for (var k = 0u; k < BLOCK_K; k++) {
-            *tile += shared_a[k * STRIDE_A + row / 4u][row % 4u] * shared_w[k * STRIDE_W + col];
-        }
-        // The next blocks must not overwrite what a slower invocation still reads.
-        workgroupBarrier();
-    }
+fn accumulate(tile: ptr<function, Tile>, k: u32, row: u32, col: u32) {
+    *tile += shared_a[k * STRIDE_A + row / 4u][row % 4u] * shared_w[k * STRIDE_W + col];
 }
 
 fn quad_place(origin: Place) -> vec2<u32> {
@@ -83,22 +73,12 @@ fn outer(x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
     return mat4x4(x.x * y, x.y * y, x.z * y, x.w * y);
 }
 
-fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
-    let row = origin.lane / (BLOCK_N / 4u);
-    let col = origin.lane % (BLOCK_N / 4u);
-    for (var k0 = 0u; k0 < p.k; k0 += BLOCK_K) {
-        load_shared(form, origin, k0);
-        workgroupBarrier();
-        for (var k = 0u; k < BLOCK_K; k++) {
-            let y = shared_w[k * STRIDE_W + col];
-            (*tile).r0 += outer(shared_a[k * STRIDE_A + row], y);
+fn accumulate(tile: ptr<function, Tile>, k: u32, row: u32, col: u32) {
+    let y = shared_w[k * STRIDE_W + col];
+    (*tile).r0 += outer(shared_a[k * STRIDE_A + row], y);
 #if TALL
-            (*tile).r1 += outer(shared_a[k * STRIDE_A + BLOCK_M / 8u + row], y);
+    (*tile).r1 += outer(shared_a[k * STRIDE_A + BLOCK_M / 8u + row], y);
 #endif
-        }
-        // The next blocks must not overwrite what a slower invocation still reads.
-        workgroupBarrier();
-    }
 }
 
 fn quad_place(origin: Place, i: u32) -> vec2<u32> {
@@ -134,3 +114,18 @@ fn store(tile: ptr<function, Tile>, origin: Place) {
     }
 }
 #endif
+
+// tile += the product: the invocation's row, or quad of rows, of a by its quad of columns.
+fn multiply(form: u32, origin: Place, tile: ptr<function, Tile>) {
+    let row = origin.lane / (BLOCK_N / 4u);
+    let col = origin.lane % (BLOCK_N / 4u);
+    for (var k0 = 0u; k0 < p.k; k0 += BLOCK_K) {
+        load_shared(form, origin, k0);
+        workgroupBarrier();
+        for (var k = 0u; k < BLOCK_K; k++) {
+            accumulate(tile, k, row, col);
+        }
+        // The next blocks must not overwrite what a slower invocation still reads.
+        workgroupBarrier();
+    }
+}

@@ -14,7 +14,7 @@ use crate::model::{Model, ModelConfig};
 use crate::objective::{LossType, Objective, Terms};
 use crate::reward::Reward;
 use crate::train::{
-    Calibrate, Checkpoint, Event, Measured, Metrics, Reference, Rollouts, SetAside, TrainConfig,
+    Calibrate, Checkpoint, Event, Measured, Metrics, Reference, Rollouts, Schedule, SetAside, TrainConfig,
 };
 
 fn gpu() -> Gpu {
@@ -122,6 +122,9 @@ fn the_model_learns_from_its_own_completions() {
         beta: 0.1,
         calibrate: Calibrate::VRef,
         learning_rate: 1e-2,
+        // At a constant rate a late completion that nobody expected (a gradient of 2448) threw the policy back to 0.63 in its last
+        // step, on one driver of four that part in the seventh digit.
+        schedule: Schedule::Linear,
         batch: 32,
         steps: 120,
         eval_every: 60,

@@ -19,9 +19,6 @@ pub struct MatmulVariants {
     pub tokens_at_once: usize,
 }
 
-/// Rows that are few for a GPU: the larger of the tiles that it may run has as many and more.
-const FEW_FOR_A_GPU: u32 = 64;
-
 /// Workgroups that leave most of a large GPU idle, which has one or two hundred multiprocessors.
 const FEW_GROUPS: usize = 256;
 
@@ -34,7 +31,7 @@ impl MatmulVariants {
         match all {
             // Few rows leave most of a tile empty; a row's sums are the same in all.
             Variant::TileVec4 | Variant::TileTallVec4
-                if m <= FEW_FOR_A_GPU && blocks(Variant::TileVec4, p) < FEW_GROUPS =>
+                if m <= Variant::TileVec4.consts().block_m && blocks(Variant::TileVec4, p) < FEW_GROUPS =>
             {
                 Variant::TileFewVec4
             }

@@ -190,13 +190,13 @@ fn cache_variant(caps: &Caps, head_dim: usize) -> cache::Variant {
         (false, d) if !d.is_multiple_of(8) => C::Tile,
         (true, 0..=16) if caps.lavapipe() => C::LaneWideD16,
         (true, 17..=32) if caps.lavapipe() => C::LaneWideD32,
-        (true, _) if caps.lavapipe() => C::LaneWide,
-        (true, 0..=16) => C::LaneD16,
-        (true, 17..=32) => C::LaneD32,
-        (true, _) => C::LaneVec4,
-        (false, 0..=32) => C::TileD32,
-        (false, 33..=64) => C::TileD64,
-        (false, _) => C::TileD128,
+        (true, _) if caps.lavapipe() => C::LaneWideD128,
+        (true, 0..=16) => C::LaneVec4D16,
+        (true, 17..=32) => C::LaneVec4D32,
+        (true, _) => C::LaneVec4D128,
+        (false, 0..=32) => C::TileVec4D32,
+        (false, 33..=64) => C::TileVec4D64,
+        (false, _) => C::TileVec4D128,
     }
 }
 

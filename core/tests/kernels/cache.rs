@@ -105,23 +105,21 @@ pub(crate) fn check(gpu: &Gpu, variant: Variant, heads: Heads, lengths: &[(u32, 
     let mut bench = Bench::new(gpu, variants(gpu, variant));
     let cache = Cache::new(&bench, heads, lengths.len() + 1, capacity);
 
-    let row = |of: &'static str, s: usize, t: u32| -> Row<'_> {
-        let data = if of == "turned" { &entered[s] } else { &sequences[s] };
-        (slot(s), t, &data[t as usize * width..][..width])
-    };
+    let at = |t: u32| t as usize * width..(t as usize + 1) * width;
     let mut rows: Vec<Row<'_>> = vec![idle];
     for (s, &(prompt, _)) in lengths.iter().enumerate() {
-        rows.extend((0..prompt).map(|t| row("turned", s, t)));
+        rows.extend((0..prompt).map(|t| (slot(s), t, &entered[s][at(t)])));
     }
     cache.enter(&mut bench, &rows);
     let mut outs = vec![Vec::new(); lengths.len()];
     let steps = lengths.iter().map(|(prompt, whole)| whole - prompt).max().unwrap_or(0);
     for step in 0..steps {
-        let on = |&(s, (prompt, whole)): &(usize, (u32, u32))| {
-            (prompt + step < whole).then(|| (s, row("as it is", s, prompt + step)))
+        let on = |(s, &(prompt, whole)): (usize, &(u32, u32))| {
+            let t = prompt + step;
+            (t < whole).then(|| (s, (slot(s), t, &sequences[s][at(t)])))
         };
-        let lengths: Vec<(usize, (u32, u32))> = lengths.iter().copied().enumerate().collect();
-        let (owners, mut rows): (Vec<usize>, Vec<Row<'_>>) = lengths.iter().filter_map(on).unzip();
+        let (owners, mut rows): (Vec<usize>, Vec<Row<'_>>) =
+            lengths.iter().enumerate().filter_map(on).unzip();
         rows.push(idle);
         let out = cache.decode(&mut bench, &rows);
         for (s, out) in owners.into_iter().zip(out.chunks(heads.out_width())) {
