@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::Output;
 use super::family::Family;
-use super::reflect::{Binding, Entry, Kind, Uniform};
+use super::reflect::{Binding, Entry, Kind, Struct};
 
 /// Writes the Rust text and names the WGSL files that it includes.
 pub(crate) fn emit(families: &[Family]) -> Output {
@@ -15,8 +15,8 @@ pub(crate) fn emit(families: &[Family]) -> Output {
     for family in families {
         let name = &family.name;
         let _ = write!(rust, "/// `shaders/{name}.wgsl`.\npub mod {name} {{\n");
-        for uniform in &family.first().uniforms {
-            emit_uniform(&mut rust, uniform);
+        for host in &family.first().structs {
+            emit_struct(&mut rust, host);
         }
         emit_variant(&mut rust, family);
         for (index, entry) in family.first().entries.iter().enumerate() {
@@ -56,12 +56,12 @@ fn emit_doc(rust: &mut String, doc: Option<&str>) {
     }
 }
 
-fn emit_uniform(rust: &mut String, uniform: &Uniform) {
+fn emit_struct(rust: &mut String, host: &Struct) {
     rust.push_str(
         "#[repr(C)]\n#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]\n",
     );
-    let _ = writeln!(rust, "pub struct {} {{", uniform.name);
-    for field in &uniform.fields {
+    let _ = writeln!(rust, "pub struct {} {{", host.name);
+    for field in &host.fields {
         emit_doc(rust, field.doc.as_deref());
         let _ = writeln!(rust, "    pub {}: {},", field.name, field.ty);
     }

@@ -75,13 +75,14 @@ impl Family {
                     ));
                 }
             }
-            if first.uniforms != other.uniforms {
-                fail(format!("uniform structs differ between variants `{a}` and `{b}`"));
+            if first.structs != other.structs {
+                fail(format!("structs differ between variants `{a}` and `{b}`"));
             }
         }
-        if !self.variants.iter().any(runs_everywhere) {
-            let what =
-                "every variant needs an upgrade (UPGRADE, subgroups, f16 or int64): none runs everywhere";
+        let optional = |reflection: &Reflection| reflection.variant.defines.contains("OPTIONAL");
+        if !self.variants.iter().all(optional) && !self.variants.iter().any(runs_everywhere) {
+            let what = "every variant needs an upgrade (UPGRADE, subgroups, f16 or int64): none runs everywhere, and not all are \
+                 marked OPTIONAL";
             failures.push(at(&first.variant.origin, what));
         }
         let mut fields = BTreeMap::new();

@@ -51,9 +51,9 @@ pub(crate) struct Entry {
     pub(crate) bindings: Vec<Binding>,
 }
 
-/// A uniform struct: fields of 4 bytes, one after the other.
+/// A struct that the host writes, a uniform or the elements of an array: fields of 4 bytes, one after the other.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Uniform {
+pub(crate) struct Struct {
     pub(crate) name: String,
     pub(crate) fields: Vec<Field>,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Reflection {
     /// By name.
     pub(crate) entries: Vec<Entry>,
     /// By name.
-    pub(crate) uniforms: Vec<Uniform>,
+    pub(crate) structs: Vec<Struct>,
     /// The module's `u32` constants.
     pub(crate) consts: BTreeMap<String, u32>,
     pub(crate) subgroups: bool,
@@ -97,7 +97,7 @@ pub(crate) fn reflect(family: &str, variant: &Variant, flat: &Flat) -> Result<Re
 
     let mut reflector =
         Reflector { family, variant, flat, module: &module, info: &info, failures: Vec::new() };
-    let uniforms = reflector.uniforms();
+    let structs = reflector.structs();
     let entries = reflector.entries();
     let consts = reflector.consts();
     if let Some((handle, _)) = module.overrides.iter().next() {
@@ -113,7 +113,7 @@ pub(crate) fn reflect(family: &str, variant: &Variant, flat: &Flat) -> Result<Re
         variant: variant.clone(),
         source: device.text,
         entries,
-        uniforms,
+        structs,
         consts,
         subgroups: needs(Capabilities::SUBGROUP),
         f16: needs(Capabilities::SHADER_FLOAT16),
@@ -180,28 +180,30 @@ impl Reflector<'_> {
         }
     }
 
-    fn uniforms(&mut self) -> Vec<Uniform> {
-        let mut uniforms = BTreeMap::new();
+    fn structs(&mut self) -> Vec<Struct> {
+        let mut structs = BTreeMap::new();
         for (handle, global) in self.module.global_variables.iter() {
-            if global.space != AddressSpace::Uniform {
-                continue;
-            }
-            let span = self.module.types.get_span(global.ty);
-            let ty = &self.module.types[global.ty];
-            match (&ty.inner, &ty.name) {
+            let ty = match (global.space, &self.module.types[global.ty].inner) {
+                (AddressSpace::Uniform, _) => global.ty,
+                (AddressSpace::Storage { .. }, TypeInner::Array { base, .. }) => *base,
+                _ => continue,
+            };
+            let span = self.module.types.get_span(ty);
+            match (&self.module.types[ty].inner, &self.module.types[ty].name) {
                 (TypeInner::Struct { members, .. }, Some(name)) => {
                     let fields = members
                         .iter()
                         .enumerate()
                         .filter_map(|(i, member)| self.field(span, name, i, member))
                         .collect::<Vec<_>>();
-                    uniforms.insert(name.clone(), fields);
+                    structs.insert(name.clone(), fields);
                 }
-                _ => self
+                _ if global.space == AddressSpace::Uniform => self
                     .fail(self.module.global_variables.get_span(handle), "a uniform is a struct of scalars"),
+                _ => {}
             }
         }
-        uniforms.into_iter().map(|(name, fields)| Uniform { name, fields }).collect()
+        structs.into_iter().map(|(name, fields)| Struct { name, fields }).collect()
     }
 
     fn field(&mut self, span: Span, owner: &str, index: usize, member: &naga::StructMember) -> Option<Field> {
@@ -212,12 +214,12 @@ impl Reflector<'_> {
             TypeInner::Scalar(Scalar::I32) => "i32",
             TypeInner::Scalar(Scalar::F32) => "f32",
             _ => {
-                self.fail(span, &format!("uniform `{owner}.{name}` is not a u32, i32 or f32"));
+                self.fail(span, &format!("`{owner}.{name}` is not a u32, i32 or f32"));
                 return None;
             }
         };
         if member.offset as usize != 4 * index {
-            self.fail(span, &format!("uniform `{owner}.{name}` is not at byte {}", 4 * index));
+            self.fail(span, &format!("`{owner}.{name}` is not at byte {}", 4 * index));
         }
         let doc = self.flat.lines_of(span).and_then(|(first, last)| {
             let lines = self.flat.text.lines().skip(first).take(last - first + 1);

@@ -198,7 +198,9 @@ fn all_failures_of_all_files_come_at_once() {
 
 #[test]
 fn bindings_are_reflected_per_entry_point() {
-    let head = "struct Step { lr: f32 }\n\
+    let head = "struct Item { at: u32, weight: f32 }\n\
+        @group(0) @binding(5) var<storage> items: array<Item>;\n\
+        struct Step { lr: f32 }\n\
         @group(0) @binding(3) var<uniform> step: Step;\n\
         @group(0) @binding(4) var<storage> w: array<f32, 6>;\n\
         var<workgroup> tile: array<f32, 5>;\n\
@@ -222,10 +224,11 @@ fn bindings_are_reflected_per_entry_point() {
     assert_eq!(bindings(bwd), [p, out, step, w]);
     assert_eq!((fwd.workgroup, fwd.workgroup_bytes), ([64, 1, 1], 0));
     assert_eq!((bwd.workgroup, bwd.workgroup_bytes), ([8, 2, 1], 32));
-    let uniforms = &family.variants[0].uniforms;
-    let types = |i: usize| uniforms[i].fields.iter().map(|f| (f.name.as_str(), f.ty)).collect::<Vec<_>>();
-    assert_eq!((uniforms[0].name.as_str(), types(0)), ("Step", vec![("lr", "f32")]));
-    assert_eq!(types(1), [("n", "u32"), ("scale", "f32"), ("shift", "i32")]);
+    let structs = &family.variants[0].structs;
+    let types = |i: usize| structs[i].fields.iter().map(|f| (f.name.as_str(), f.ty)).collect::<Vec<_>>();
+    assert_eq!((structs[0].name.as_str(), types(0)), ("Item", vec![("at", "u32"), ("weight", "f32")]));
+    assert_eq!((structs[1].name.as_str(), types(1)), ("Step", vec![("lr", "f32")]));
+    assert_eq!(types(2), [("n", "u32"), ("scale", "f32"), ("shift", "i32")]);
 }
 
 #[test]
@@ -274,6 +277,7 @@ fn upgrades_are_detected() {
         build(&kernel(only, "let s = subgroupAdd(x[i]);")),
         &["none runs everywhere", "shaders/test.wgsl:1"],
     );
+    built(build(&kernel("#variant sub OPTIONAL\n", "let s = subgroupAdd(x[i]);")));
 }
 
 #[test]
@@ -336,7 +340,7 @@ fn variants_that_cannot_be_swapped_are_refused() {
     let extra = "#variant a\n#variant b B\n#if B\n@compute @workgroup_size(1) fn test_bwd() { out[p.n].x = 1.0; }\n#endif";
     refused(build(&kernel(extra, "")), &["entry points differ", "test_bwd", "shaders/test.wgsl:2"]);
     let params = kernel(head, "").replace("scale: f32,", "\n#if B\nscale: f32,\n#else\ngain: f32,\n#endif\n");
-    refused(build(&params), &["uniform structs differ"]);
+    refused(build(&params), &["structs differ"]);
 }
 
 #[test]
