@@ -26,6 +26,8 @@ PRESETS = {  # vocabulary, layers, channels, heads, ffn, tokens of a sequence
     "small": (4096, 6, 384, 6, 1024, 256),
 }
 
+PAUSE = 2  # seconds: neither is to meet what the other has left running
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -45,7 +47,9 @@ def main():
         ours, theirs = [], []
         for _ in range(args.pairs):
             line = f"bench rollouts --preset {args.preset} --weights hash --batch {batch} --steps {args.times} --json --quiet"
+            time.sleep(PAUSE)
             report = json.loads(subprocess.run([args.tbrm, *line.split()], check=True, capture_output=True).stdout)
+            time.sleep(PAUSE)
             speed, tokens = generate(model, batch, report["prompt_tokens"], report["new_tokens"], args.times)
             same &= tokens == report["tokens"]
             ours.append(report["tokens_per_s"])

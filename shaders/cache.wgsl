@@ -21,9 +21,6 @@
 #variant lane_wide_d128 VEC4 WIDE WG=8u QUADS=32u
 #import shared/grid
 
-// The slot of a padding row: nothing is written for it.
-const NO_SLOT: u32 = 0xffffffffu;
-
 struct CacheParams {
     rows: u32, // query rows: T of a prefill, the batch of a decode step
     heads: u32, // H
@@ -34,81 +31,42 @@ struct CacheParams {
 
 @group(0) @binding(0) var<uniform> p: CacheParams;
 
-// What one load brings, and how many numbers that are.
-#if VEC4
-#import shared/quad
-alias Loaded = vec4<f32>;
-const WIDTH: u32 = 4u;
-#else
-alias Quad = f32;
-alias Loaded = f32;
-const WIDTH: u32 = 1u;
-
-fn floats(x: Quad) -> Loaded {
-    return x;
-}
-
-fn stored(x: Loaded) -> Quad {
-    return x;
-}
-#endif
-
-// Loads of the largest head.
-const LOADS: u32 = QUADS * 4u / WIDTH;
-
-#if VEC4
-fn inner(a: Loaded, b: Loaded) -> f32 {
-    return dot(a, b);
-}
-#else
-fn inner(a: Loaded, b: Loaded) -> f32 {
-    return a * b;
-}
-#endif
-
 @group(0) @binding(1) var<storage, read> qkv: array<Quad>; // (rows, (H + 2K) * D)
 @group(0) @binding(2) var<storage, read> slot: array<u32>; // (rows) the sequence's slot, or NO_SLOT
 @group(0) @binding(3) var<storage, read> position: array<u32>; // (rows)
-@group(0) @binding(4) var<storage, read_write> keys: array<Quad>; // (slots, capacity, K * D)
-@group(0) @binding(5) var<storage, read_write> values: array<Quad>; // (slots, capacity, K * D)
+@group(0) @binding(4) var<storage, read_write> keys: array<Quad>; // (slots, K, capacity, D)
+@group(0) @binding(5) var<storage, read_write> values: array<Quad>; // (slots, K, capacity, D)
 @group(0) @binding(6) var<storage, read_write> out: array<Loaded>; // (rows, H * D)
 @group(0) @binding(7) var<storage, read> table: array<Quad>; // (positions, D): D/2 cosines, then D/2 sines
 
-// Where the query, key and value of a row's head begin, where its slot's keys and values do, and its position.
-struct Place {
-    q: u32,
-    k: u32,
-    v: u32,
-    cache: u32,
-    last: u32,
+#if VEC4
+#import shared/quad
+#else
+#import shared/single
+#endif
+
+fn qkv_at(i: u32) -> Loaded {
+    return floats(qkv[i]);
 }
 
-fn place(row: u32, head: u32) -> Place {
-    let size = p.head_dim / WIDTH;
-    let start = row * (p.heads + 2u * p.kv_heads) * size;
-    let kv_head = head / (p.heads / p.kv_heads);
-    return Place(
-        start + head * size,
-        start + (p.heads + kv_head) * size,
-        start + (p.heads + p.kv_heads + kv_head) * size,
-        (slot[row] * p.capacity * p.kv_heads + kv_head) * size,
-        min(position[row], p.capacity - 1u),
-    );
+fn key_at(i: u32) -> Loaded {
+    return floats(keys[i]);
 }
 
-// Of the query heads that share a key head the first keeps it.
-fn keeps(head: u32) -> bool {
-    return head % (p.heads / p.kv_heads) == 0u;
+fn value_at(i: u32) -> Loaded {
+    return floats(values[i]);
 }
 
-// Part c of the head that begins at `head`, turned to `at` (shaders/rope.wgsl).
-fn turned(head: u32, c: u32, at: u32) -> Loaded {
-    let half = p.head_dim / 2u / WIDTH;
-    let low = c < half;
-    let pair = at * 2u * half + select(c - half, c, low);
-    let sine = floats(table[pair + half]);
-    let other = floats(qkv[head + select(c - half, c + half, low)]);
-    return floats(qkv[head + c]) * floats(table[pair]) + select(sine, -sine, low) * other;
+fn keep(i: u32, key: Loaded, value: Loaded) {
+    keys[i] = stored(key);
+    values[i] = stored(value);
+}
+
+#import shared/cache_head
+
+fn head_of(row: u32, head: u32) -> Place {
+    let width = (p.heads + 2u * p.kv_heads) * p.head_dim / WIDTH;
+    return place(row * width, head, 0u, slot[row], position[row]);
 }
 
 // Copies the key and value heads of each row, turned already, into its slot.
@@ -126,13 +84,14 @@ fn cache_write(
     }
     let c = i % width;
     let source = (row * (p.heads + 2u * p.kv_heads) + p.heads) * p.head_dim / WIDTH + c;
-    let dest = (slot[row] * p.capacity + min(position[row], p.capacity - 1u)) * width + c;
+    let size = p.head_dim / WIDTH;
+    let head = slot[row] * p.kv_heads + c / size;
+    let dest = (head * p.capacity + min(position[row], p.capacity - 1u)) * size + c % size;
     keys[dest] = qkv[source];
     values[dest] = qkv[source + width];
 }
 
-// cache_decode: turns a row's query and key to its position, keeps key and value in its slot, and attends to its slot's
-// positions 0 ..= position. It meets its own position first, as the cache may not have it yet, the others online.
+// cache_decode: each head of each row as shared/cache_head.wgsl has it.
 
 #if TILE
 #import shared/reduce
@@ -165,7 +124,7 @@ fn cache_decode(
     }
     let row = index / p.heads;
     let head = index % p.heads;
-    let at = place(row, head);
+    let at = head_of(row, head);
     // Read by one for all: barriers below depend on it.
     if lid == 0u {
         sh_last = select(at.last, NO_SLOT, slot[row] == NO_SLOT);
@@ -175,15 +134,13 @@ fn cache_decode(
         return;
     }
     let size = p.head_dim / WIDTH;
-    let width = p.kv_heads * size;
     let scale = 1.0 / sqrt(f32(p.head_dim));
     for (var c = lid; c < size; c += WG) {
         let k = turned(at.k, c, last);
         sh_q[c] = scale * turned(at.q, c, last);
         sh_k[c] = k;
         if keeps(head) {
-            keys[at.cache + last * width + c] = stored(k);
-            values[at.cache + last * width + c] = qkv[at.v + c];
+            keep(at.cache + last * size + c, k, qkv_at(at.v + c));
         }
     }
     workgroupBarrier();
@@ -197,17 +154,17 @@ fn cache_decode(
     for (var own = 0u; own < OWN; own++) {
         let c = lid + own * COLS;
         if lid < COLS && c < size {
-            acc[own] = floats(qkv[at.v + c]);
+            acc[own] = qkv_at(at.v + c);
         }
     }
     for (var first = 0u; first < last; first += CHUNK) {
         let chunk = min(CHUNK, last - first);
         var highest = top;
         for (var i = lid; i < chunk; i += WG) {
-            let key = at.cache + (first + i) * width;
+            let key = at.cache + (first + i) * size;
             var score = 0.0;
             for (var c = 0u; c < size; c++) {
-                score += inner(sh_q[c], floats(keys[key + c]));
+                score += inner(sh_q[c], key_at(key + c));
             }
             sh_weight[i] = score;
             highest = max(highest, score);
@@ -228,7 +185,7 @@ fn cache_decode(
             if c < size {
                 var total = acc[own] * keep;
                 for (var i = lid / COLS; i < chunk; i += GROUPS) {
-                    total += sh_weight[i] * floats(values[at.cache + (first + i) * width + c]);
+                    total += sh_weight[i] * value_at(at.cache + (first + i) * size + c);
                 }
                 acc[own] = total;
             }
@@ -254,7 +211,6 @@ fn cache_decode(
 // Heads of a workgroup, of one row or of several.
 const HEADS: u32 = WG;
 
-// Four positions at a time, of which those beyond the last repeat it and weigh nothing.
 @compute @workgroup_size(WG)
 fn cache_decode(
     @builtin(workgroup_id) wid: vec3<u32>,
@@ -270,57 +226,11 @@ fn cache_decode(
         return;
     }
     let head = i % p.heads;
-    let at = place(row, head);
+    var own: Head;
+    attend_head(head_of(row, head), keeps(head), &own);
     let size = p.head_dim / WIDTH;
-#if UNROLL
-    let loads = LOADS;
-#else
-    let loads = size;
-#endif
-    let width = p.kv_heads * size;
-    let scale = 1.0 / sqrt(f32(p.head_dim));
-    var q: array<Loaded, LOADS>;
-    var acc: array<Loaded, LOADS>;
-    var top = 0.0;
-    for (var d = 0u; d < loads; d++) {
-        let c = min(d, size - 1u);
-        let k = turned(at.k, c, at.last);
-        q[d] = select(Loaded(), scale * turned(at.q, c, at.last), d < size);
-        acc[d] = floats(qkv[at.v + c]);
-        top += inner(q[d], k);
-        if d < size && keeps(head) {
-            keys[at.cache + at.last * width + c] = stored(k);
-            values[at.cache + at.last * width + c] = qkv[at.v + c];
-        }
-    }
-    var sum = 1.0;
-    for (var t = 0u; t < at.last; t += 4u) {
-        let four = t + vec4(0u, 1u, 2u, 3u);
-        let met = at.cache + min(four, vec4(at.last - 1u)) * width;
-        var score = vec4(0.0);
-        for (var d = 0u; d < loads; d++) {
-            let c = min(d, size - 1u);
-            score += vec4(
-                inner(q[d], floats(keys[met.x + c])),
-                inner(q[d], floats(keys[met.y + c])),
-                inner(q[d], floats(keys[met.z + c])),
-                inner(q[d], floats(keys[met.w + c])),
-            );
-        }
-        let higher = max(max(top, max(score.x, score.y)), max(score.z, score.w));
-        let keep = exp(top - higher);
-        let weight = select(vec4(0.0), exp(score - higher), four < vec4(at.last));
-        top = higher;
-        sum = sum * keep + (weight.x + weight.y + weight.z + weight.w);
-        for (var d = 0u; d < loads; d++) {
-            let c = min(d, size - 1u);
-            acc[d] = acc[d] * keep
-                + (weight.x * floats(values[met.x + c]) + weight.y * floats(values[met.y + c]))
-                + (weight.z * floats(values[met.z + c]) + weight.w * floats(values[met.w + c]));
-        }
-    }
     for (var d = 0u; d < size; d++) {
-        out[row * p.heads * size + head * size + d] = acc[d] / sum;
+        out[row * p.heads * size + head * size + d] = own[d];
     }
 }
 #endif

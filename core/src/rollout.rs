@@ -91,13 +91,14 @@ impl Rollout {
     ) -> Result<Rollout> {
         settings::check(model, &config)?;
         let table = || Variants::table(gpu.caps(), model.config.head_dim);
+        let variants = variants.and_then(Variants::parse).unwrap_or_else(table);
         let RolloutConfig { slots, capacity, .. } = config;
         let prefill_tokens = bucket(capacity.max(PREFILL.min(slots * capacity)));
         let mut rollout = Rollout {
             gpu: gpu.clone(),
             model: model.clone(),
-            variants: variants.and_then(Variants::parse).unwrap_or_else(table),
-            cache: KvCache::new(gpu, model, slots, capacity)?,
+            variants,
+            cache: KvCache::new(gpu, model, slots, capacity, variants.step_at_once)?,
             rows: RowsIn::new(gpu, "rollout", slots)?,
             state: gpu.storage("rollout.state", slots * STATE)?,
             out: gpu.storage("rollout.out", slots * capacity)?,

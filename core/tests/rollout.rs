@@ -122,6 +122,52 @@ fn with_the_kernels_for_gpus_a_text_is_the_same_alone_and_beside_others() {
     }
 }
 
+gpu_test!(a_step_in_one_dispatch_is_the_kernels_one_by_one_to_the_bit);
+/// Where the device's own table has no such step, both are the same kernels.
+fn a_step_in_one_dispatch_is_the_kernels_one_by_one_to_the_bit() {
+    let gpu = open();
+    let grouped = model(&gpu);
+    // Ends of a product that fill no block of 32 columns, and heads of the larger kind.
+    let config_of = |head_dim, heads, ffn| ModelConfig {
+        vocab_size: VOCAB - 4,
+        num_attention_heads: heads,
+        num_key_value_heads: heads,
+        head_dim,
+        intermediate_size: ffn,
+        ..grouped.config.clone()
+    };
+    let other = |config| Model::fresh(&gpu, &config, POSITIONS, 12).expect("room");
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    for model in [&grouped, &other(config_of(16, 3, 36)), &other(config_of(48, 9, 100))] {
+        let table = Variants::table(gpu.caps(), model.config.head_dim);
+        let one_by_one = Variants { step_at_once: false, ..table };
+        let mut prompts = prompts(24 * threads as u32);
+        for token in prompts.iter_mut().flat_map(|prompt| &mut prompt.tokens) {
+            *token %= model.config.vocab_size as u32;
+        }
+        // One sequence for a workgroup, 8, 16 and 32, and workgroups that are not full.
+        for slots in [1, 8 * threads - 3, 12 * threads, 16 * threads + 9] {
+            let with = |variants: Variants| {
+                // A capacity that leaves no layer of one slot aligned by itself.
+                let config = RolloutConfig { capacity: 61, ..config(slots, drawn(1.0)) };
+                let mut rollout =
+                    Rollout::with_variants(&gpu, model, config, Some(&variants.names())).expect("room");
+                let prompts = if slots == 1 { &prompts[..5] } else { &prompts[..] };
+                let bits = |completion: Completion| {
+                    let logps: Vec<u32> = completion.logps.iter().map(|logp| logp.to_bits()).collect();
+                    (completion.tokens, logps, completion.v1.to_bits(), completion.finished)
+                };
+                generate(&mut rollout, prompts).into_iter().map(bits).collect::<Vec<_>>()
+            };
+            let (at_once, one_by_one) = (with(table), with(one_by_one));
+            assert!(
+                at_once.iter().all(|(_, logps, ..)| logps.iter().all(|&bits| f32::from_bits(bits) < 0.0))
+            );
+            assert_eq!(at_once, one_by_one, "{slots} slots, heads of {}", model.config.head_dim);
+        }
+    }
+}
+
 gpu_test!(streams_and_seeds_draw_anew);
 fn streams_and_seeds_draw_anew() {
     let gpu = open();

@@ -24,3 +24,11 @@ fn stored(floats: vec4<f32>) -> Quad {
     return floats;
 }
 #endif
+
+// What one load brings, and how many numbers that are.
+alias Loaded = vec4<f32>;
+const WIDTH: u32 = 4u;
+
+fn inner(a: Loaded, b: Loaded) -> f32 {
+    return dot(a, b);
+}

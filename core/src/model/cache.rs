@@ -2,8 +2,9 @@
 
 use super::decoder::{LayerFwd, embed_fwd};
 use super::device::Model;
+use super::step::Step;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::buffer::WORD;
+use crate::gpu::buffer::{WORD, align_up};
 use crate::gpu::kernels::attention::AttentionFwd;
 use crate::gpu::kernels::cache::{CacheDecode, CacheParams, CacheWrite, Variant};
 use crate::gpu::kernels::norm::NormFwd;
@@ -16,9 +17,11 @@ pub(crate) const NO_SLOT: u32 = Variant::Lane.consts().no_slot;
 
 /// Keys and values of every position so far, for a number of sequences at a time.
 pub(crate) struct KvCache {
-    keys: Vec<View>,   // per layer: (slots, capacity, K * D)
-    values: Vec<View>, // per layer: (slots, capacity, K * D)
+    keys: Vec<View>,   // per layer: (slots, K, capacity, D)
+    values: Vec<View>, // per layer: (slots, K, capacity, D)
     capacity: usize,
+    /// All of it (2, layers, slots, K, capacity, D), and a decode step in one dispatch.
+    at_once: Option<(View, Step)>,
 }
 
 /// What the decoder reads of each of its rows.
@@ -36,11 +39,18 @@ impl RowsIn {
 }
 
 impl KvCache {
-    /// An empty cache of `slots` sequences of up to `capacity` positions.
+    /// An empty cache of `slots` sequences of up to `capacity` positions; `at_once` asks for decode steps in one dispatch, where
+    /// the model and the adapter's limits allow them.
     ///
     /// # Errors
     /// [`ErrorKind::TooLarge`] when a layer's keys exceed what one binding may span, or the device has no room.
-    pub(crate) fn new(gpu: &Gpu, model: &Model, slots: usize, capacity: usize) -> Result<KvCache> {
+    pub(crate) fn new(
+        gpu: &Gpu,
+        model: &Model,
+        slots: usize,
+        capacity: usize,
+        at_once: bool,
+    ) -> Result<KvCache> {
         let dims = &model.dims;
         let slot_bytes = (capacity * dims.kv_heads * dims.head_dim) as u64 * WORD;
         let (bytes, limit) = (slots as u64 * slot_bytes, gpu.caps().max_binding.min(gpu.caps().max_buffer));
@@ -55,11 +65,20 @@ impl KvCache {
             );
             return Err(Error::new(ErrorKind::TooLarge, what, help));
         }
+        let (count, words) = (model.ids.layers.len(), (bytes / WORD) as usize);
+        if at_once && 2 * count as u64 * align_up(bytes) <= limit && Step::takes(model) {
+            let stride = (align_up(bytes) / WORD) as usize;
+            let whole = gpu.storage("cache", 2 * count * stride)?;
+            let layers =
+                |first: usize| (first..first + count).map(|i| whole.slice(i * stride, words)).collect();
+            let (keys, values) = (layers(0), layers(count));
+            let step = Step::new(gpu, model, stride)?;
+            return Ok(KvCache { keys, values, capacity, at_once: Some((whole, step)) });
+        }
         let layers = |name: &str| -> Result<Vec<View>> {
-            let words = (bytes / WORD) as usize;
-            (0..model.ids.layers.len()).map(|i| gpu.storage(&format!("cache.{i}.{name}"), words)).collect()
+            (0..count).map(|i| gpu.storage(&format!("cache.{i}.{name}"), words)).collect()
         };
-        Ok(KvCache { keys: layers("keys")?, values: layers("values")?, capacity })
+        Ok(KvCache { keys: layers("keys")?, values: layers("values")?, capacity, at_once: None })
     }
 
     /// Bytes of all layers.
@@ -120,6 +139,9 @@ impl KvCache {
 
     /// Records one position of each of `count` slots: returns the logits (count, V) of what comes next.
     pub(crate) fn decode(&self, ops: &mut Ops<'_>, model: &Model, count: usize, rows: &RowsIn) -> View {
+        if let Some((cache, step)) = &self.at_once {
+            return step.record(ops, model, count, rows, cache, self.capacity);
+        }
         let dims = &model.dims;
         let mut x = ops.rec.tensor("x.0", count * dims.channels);
         embed_fwd(ops, model, &rows.tokens, count, &x);

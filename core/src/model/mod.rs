@@ -14,6 +14,7 @@ mod keys;
 pub mod params;
 pub mod presets;
 pub mod rope;
+mod step;
 pub mod weights;
 
 pub use config::ModelConfig;

@@ -14,6 +14,7 @@ pub mod objective;
 pub mod rope;
 pub mod rows;
 pub mod sample;
+pub mod step;
 pub mod value;
 mod variants;
 mod widths;

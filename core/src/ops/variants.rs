@@ -32,6 +32,8 @@ pub struct Variants {
     pub cache: cache::Variant,
     /// Sampling.
     pub sample: sample::Variant,
+    /// Whether a small model's decode step is one dispatch.
+    pub step_at_once: bool,
 }
 
 impl Variants {
@@ -56,6 +58,7 @@ impl Variants {
                 adamw: adamw::Variant::Lane,
                 cache: cache_variant(caps, head_dim),
                 sample: sample::Variant::Lane,
+                step_at_once: caps.lavapipe(),
             }
         } else {
             Variants {
@@ -72,6 +75,7 @@ impl Variants {
                 adamw: adamw::Variant::Tile,
                 cache: cache_variant(caps, head_dim),
                 sample: sample::Variant::Tile,
+                step_at_once: false,
             }
         }
     }
@@ -96,6 +100,7 @@ impl Variants {
             name("adamw", self.adamw.name()),
             name("cache", self.cache.name()),
             name("sample", self.sample.name()),
+            name("step_at_once", &self.step_at_once.to_string()),
         ])
     }
 
@@ -125,6 +130,8 @@ impl Variants {
             adamw: adamw::Variant::parse(get("adamw")?)?,
             cache: cache::Variant::parse(get("cache")?)?,
             sample: sample::Variant::parse(get("sample")?)?,
+            // Names from before there was a choice.
+            step_at_once: get("step_at_once").is_some_and(|at_once| at_once == "true"),
         })
     }
 

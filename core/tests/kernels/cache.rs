@@ -136,15 +136,18 @@ pub(crate) fn check(gpu: &Gpu, variant: Variant, heads: Heads, lengths: &[(u32, 
         let (expected, _) = attention::forward(&turned[s], &vec![0; whole as usize], &heads);
         close(&what("out"), &outs[s], &expected[prompt * heads.out_width()..], within);
         for t in 0..whole as usize {
-            let at = (slot(s) as usize * capacity + t) * kv;
-            let key = t * width + heads.out_width()..t * width + heads.out_width() + kv;
-            if t >= prompt {
-                // As in the test of rope.
-                close(&what("keys"), &kept[at..][..kv], &turned[s][key.clone()], Within::ulps(2.0, 1.0));
+            for head in 0..heads.kv_heads {
+                let at = ((slot(s) as usize * heads.kv_heads + head) * capacity + t) * heads.head_dim;
+                let d = heads.head_dim;
+                let key = t * width + heads.out_width() + head * d;
+                if t >= prompt {
+                    // As in the test of rope.
+                    close(&what("keys"), &kept[at..][..d], &turned[s][key..][..d], Within::ulps(2.0, 1.0));
+                }
+                let own = if t < prompt { &entered[s][key..][..d] } else { &kept[at..][..d] };
+                keys[at..][..d].copy_from_slice(&bits(own));
+                values[at..][..d].copy_from_slice(&bits(&sequences[s][key + kv..][..d]));
             }
-            let key = if t < prompt { &entered[s][key] } else { &kept[at..][..kv] };
-            keys[at..][..kv].copy_from_slice(&bits(key));
-            values[at..][..kv].copy_from_slice(&bits(&sequences[s][(t + 1) * width - kv..][..kv]));
         }
     }
     assert!(cache.keys.words(gpu) == keys, "{}", what("keys: and nothing beside them"));
