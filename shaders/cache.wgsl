@@ -20,6 +20,11 @@
 #variant lane_wide_d32 VEC4 WIDE UNROLL WG=8u QUADS=8u
 #variant lane_wide_d128 VEC4 WIDE WG=8u QUADS=32u
 #import shared/grid
+#if VEC4
+#import shared/quad
+#else
+#import shared/single
+#endif
 
 struct CacheParams {
     rows: u32, // query rows: T of a prefill, the batch of a decode step
@@ -38,12 +43,6 @@ struct CacheParams {
 @group(0) @binding(5) var<storage, read_write> values: array<Quad>; // (slots, K, capacity, D)
 @group(0) @binding(6) var<storage, read_write> out: array<Loaded>; // (rows, H * D)
 @group(0) @binding(7) var<storage, read> table: array<Quad>; // (positions, D): D/2 cosines, then D/2 sines
-
-#if VEC4
-#import shared/quad
-#else
-#import shared/single
-#endif
 
 fn qkv_at(i: u32) -> Loaded {
     return floats(qkv[i]);

@@ -105,6 +105,15 @@ fn sequence_of(own: u32) -> u32 {
 #endif
 }
 
+// Whether a row is its sequence's only one, or the first of its copies: it writes what all would.
+fn is_first(own: u32) -> bool {
+#if ONE
+    return own % WG == 0u;
+#else
+    return true;
+#endif
+}
+
 fn embed(own: u32) {
     let cols = p.channels / 4u;
     for (var row = own; row < own + SHARE; row++) {
@@ -199,7 +208,7 @@ fn store(phase: Phase, own: u32, at: u32, product: vec4<f32>) {
         scratch[x] = stored(product + floats(scratch[x]));
     } else if phase.into == QKV_OR_GATE_UP {
         scratch[p.wide + own * p.wide_cols + at] = stored(product);
-    } else if sequence_of(own) < p.rows {
+    } else if is_first(own) && sequence_of(own) < p.rows {
         scratch[sequence_of(own) * (p.vocab / 4u) + at] = stored(product);
     }
 }

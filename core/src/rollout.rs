@@ -152,6 +152,11 @@ impl Rollout {
         self.cache.bytes() + self.arena.bytes() + rows(&self.rows) + state + prompts
     }
 
+    /// Dispatches of a decode step, by the plan of the most sequences.
+    pub fn dispatches(&self) -> usize {
+        self.decode_plan(self.config.slots).dispatches()
+    }
+
     /// Bytes of what comes back to the host, of all slots.
     fn results_bytes(&self) -> u64 {
         self.state.bytes() + self.out.bytes() + self.logp.bytes() + self.v1.bytes()

@@ -152,6 +152,8 @@ fn a_step_in_one_dispatch_is_the_kernels_one_by_one_to_the_bit() {
                 let config = RolloutConfig { capacity: 61, ..config(slots, drawn(1.0)) };
                 let mut rollout =
                     Rollout::with_variants(&gpu, model, config, Some(&variants.names())).expect("room");
+                // Drawing a token is a dispatch of its own.
+                assert_eq!(rollout.dispatches() == 2, variants.step_at_once, "{slots} slots");
                 let prompts = if slots == 1 { &prompts[..5] } else { &prompts[..] };
                 let bits = |completion: Completion| {
                     let logps: Vec<u32> = completion.logps.iter().map(|logp| logp.to_bits()).collect();

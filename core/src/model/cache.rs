@@ -20,8 +20,8 @@ pub(crate) struct KvCache {
     keys: Vec<View>,   // per layer: (slots, K, capacity, D)
     values: Vec<View>, // per layer: (slots, K, capacity, D)
     capacity: usize,
-    /// All of it (2, layers, slots, K, capacity, D), and a decode step in one dispatch.
-    at_once: Option<(View, Step)>,
+    /// A decode step over all of it in one dispatch.
+    at_once: Option<Step>,
 }
 
 /// What the decoder reads of each of its rows.
@@ -72,8 +72,8 @@ impl KvCache {
             let layers =
                 |first: usize| (first..first + count).map(|i| whole.slice(i * stride, words)).collect();
             let (keys, values) = (layers(0), layers(count));
-            let step = Step::new(gpu, model, stride)?;
-            return Ok(KvCache { keys, values, capacity, at_once: Some((whole, step)) });
+            let at_once = Some(Step::new(gpu, model, whole, capacity)?);
+            return Ok(KvCache { keys, values, capacity, at_once });
         }
         let layers = |name: &str| -> Result<Vec<View>> {
             (0..count).map(|i| gpu.storage(&format!("cache.{i}.{name}"), words)).collect()
@@ -83,7 +83,8 @@ impl KvCache {
 
     /// Bytes of all layers.
     pub(crate) fn bytes(&self) -> u64 {
-        self.keys.iter().chain(&self.values).map(View::bytes).sum()
+        let layers = || self.keys.iter().chain(&self.values).map(View::bytes).sum();
+        self.at_once.as_ref().map_or_else(layers, Step::bytes)
     }
 
     fn params(&self, model: &Model, rows: usize) -> CacheParams {
@@ -139,8 +140,8 @@ impl KvCache {
 
     /// Records one position of each of `count` slots: returns the logits (count, V) of what comes next.
     pub(crate) fn decode(&self, ops: &mut Ops<'_>, model: &Model, count: usize, rows: &RowsIn) -> View {
-        if let Some((cache, step)) = &self.at_once {
-            return step.record(ops, model, count, rows, cache, self.capacity);
+        if let Some(step) = &self.at_once {
+            return step.record(ops, model, count, rows);
         }
         let dims = &model.dims;
         let mut x = ops.rec.tensor("x.0", count * dims.channels);

@@ -19,11 +19,12 @@ const CONSTS: Consts = Variant::OneD32.consts();
 /// What a decode step in one dispatch does.
 pub(crate) struct Step {
     phases: View, // (4 layers + 1)
-    count: usize,
+    cache: View,  // (2, layers, slots, K, capacity, D)
+    capacity: usize,
 }
 
 fn quads(words: usize) -> u32 {
-    debug_assert!(words.is_multiple_of(QUAD), "{words} words are no quads");
+    assert!(words.is_multiple_of(QUAD), "{words} words are no quads");
     (words / QUAD) as u32
 }
 
@@ -42,19 +43,20 @@ impl Step {
         !biased && even && layer <= SMALL_LAYER && model.weights.pages.len() == 1
     }
 
-    /// Of `model`, with the keys of a layer every `layer_words` of the cache.
+    /// Of `model` over `cache`, all layers' keys, then all layers' values, of slots of `capacity` positions.
     ///
     /// # Errors
     /// [`TooLarge`](crate::ErrorKind::TooLarge) when the device has no room.
-    pub(crate) fn new(gpu: &Gpu, model: &Model, layer_words: usize) -> Result<Step> {
+    pub(crate) fn new(gpu: &Gpu, model: &Model, cache: View, capacity: usize) -> Result<Step> {
         let dims = &model.dims;
+        let layer = cache.len() / (2 * model.ids.layers.len());
         let (c, f) = (dims.channels as u32, dims.ffn as u32);
         let (qkv, att) = (dims.qkv() as u32, dims.att() as u32);
         let Consts { norm, attend, swiglu, x, qkv_or_gate_up, logits, .. } = CONSTS;
         let at = |id| place(model, id);
         let mut phases = Vec::new();
         for (i, ids) in model.ids.layers.iter().enumerate() {
-            let keys = quads(i * layer_words);
+            let keys = quads(i * layer);
             phases.extend([
                 Phase {
                     prepare: norm,
@@ -78,20 +80,16 @@ impl Step {
         }
         let (norm_at, w, n) = (at(model.ids.norm), at(model.ids.head), dims.vocab as u32);
         phases.push(Phase { prepare: norm, at: norm_at, w, n, k: c, into: logits });
-        Ok(Step { phases: gpu.upload("step.phases", &phases)?, count: phases.len() })
+        Ok(Step { phases: gpu.upload("step.phases", &phases)?, cache, capacity })
     }
 
-    /// Records a position of each of `count` sequences over `cache` (2, layers, slots, K, capacity, D): returns the logits
-    /// (count, V) of what comes next.
-    pub(crate) fn record(
-        &self,
-        ops: &mut Ops<'_>,
-        model: &Model,
-        count: usize,
-        rows: &RowsIn,
-        cache: &View,
-        capacity: usize,
-    ) -> View {
+    /// Bytes beside the weights and what a plan takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.cache.bytes() + self.phases.bytes()
+    }
+
+    /// Records a position of each of `count` sequences: returns the logits (count, V) of what comes next.
+    pub(crate) fn record(&self, ops: &mut Ops<'_>, model: &Model, count: usize, rows: &RowsIn) -> View {
         let dims = &model.dims;
         let Consts { sequences, wg, share, .. } = step::variant(count, dims.head_dim).consts();
         let own = count.div_ceil(sequences as usize) * (wg * share) as usize;
@@ -105,13 +103,13 @@ impl Step {
             heads: dims.heads as u32,
             kv_heads: dims.kv_heads as u32,
             head_dim: dims.head_dim as u32,
-            capacity: capacity as u32,
-            values: quads(cache.len() / 2),
+            capacity: self.capacity as u32,
+            values: quads(self.cache.len() / 2),
             vocab: dims.vocab as u32,
             channels: dims.channels as u32,
             eps: dims.eps,
             embed: place(model, model.ids.embed),
-            phases: self.count as u32,
+            phases: (self.phases.bytes() / size_of::<Phase>() as u64) as u32,
             x: quads(logits),
             h: quads(at_h),
             h_cols: quads(h),
@@ -126,7 +124,7 @@ impl Step {
             tokens: &rows.tokens,
             slot: &rows.slots,
             position: &rows.positions,
-            cache,
+            cache: &self.cache,
             scratch: &scratch,
         });
         scratch.slice(0, logits)

@@ -117,7 +117,7 @@ pub async fn measure(
         new_tokens,
         tokens_per_s: (batch * new_tokens) as f64 / median,
         ms_per_token: median * 1e3 / new_tokens as f64,
-        dispatches: rollout.decode_plan(rollout.decode_rows(batch)).dispatches(),
+        dispatches: rollout.dispatches(),
         rollout_bytes: rollout.bytes(),
         tokens,
     })
