@@ -7,12 +7,14 @@ mod summary;
 mod trial;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
 use super::arm::Arm;
 use super::start::TaskStart;
+use super::stats::Interval;
 use super::{Tell, kept, same_experiment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
@@ -48,9 +50,36 @@ pub struct CompareConfig {
     pub evaluations: u64,
     /// Completions of each held-out prompt that it is measured on.
     pub samples: usize,
-    /// Learning rates from which each objective's is chosen on validation prompts, by one run each with a seed of its own; the arms' own
-    /// where there are none.
+    /// Learning rates from which each objective's is chosen on validation prompts, by a run each with every seed of
+    /// [`tuning_seeds`](Self::tuning_seeds); the arms' own where there are none.
     pub learning_rates: Vec<f64>,
+    /// How many seeds a learning rate is chosen with, none of which the results have.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub tuning_seeds: u64,
+}
+
+// An experiment that was kept before it could be set has one, and goes on.
+fn one() -> u64 {
+    1
+}
+
+fn is_one(count: &u64) -> bool {
+    *count == 1
+}
+
+impl CompareConfig {
+    /// The seeds that learning rates are chosen with.
+    fn tuning(&self) -> Range<u64> {
+        let first = self.seed + self.seeds;
+        first..first + self.tuning_seeds
+    }
+
+    /// The accuracy on validation prompts of an arm at its learning rate, meaned over the seeds; none where a run is missing.
+    fn validation(&self, arm: &Arm, outcomes: &Outcomes) -> Option<f64> {
+        let all: Option<Vec<f64>> =
+            self.tuning().map(|seed| Some(outcomes.get(&tune_key(arm, seed))?.last())).collect();
+        all.filter(|all| !all.is_empty()).map(|all| Interval::of(&all).mean)
+    }
 }
 
 /// What every run of a comparison starts from.
@@ -154,7 +183,7 @@ impl Outcome {
     }
 }
 
-/// Everything that was measured, by run: `start/0`, `tune/ARM/RATE` and `run/ARM/SEED`.
+/// Everything that was measured, by run: `start/0`, `tune/ARM/RATE-SEED` and `run/ARM/SEED`.
 pub type Outcomes = BTreeMap<String, Outcome>;
 
 /// Runs what is not done yet of a comparison in `store`, and writes its report; `None` where the front end asked to stop. `inputs` are
@@ -249,6 +278,7 @@ fn check(config: &CompareConfig) -> Result<()> {
         ("batch", config.batch as u64),
         ("evaluations", config.evaluations),
         ("eval_samples", config.samples as u64),
+        ("tune_seeds", config.tuning_seeds),
     ] {
         if count == 0 {
             return bad(format!("`{name}` is 0"), "give a number above 0");
@@ -261,8 +291,8 @@ fn start_key(seed: u64) -> String {
     format!("start/seed-{seed}")
 }
 
-fn tune_key(arm: &Arm) -> String {
-    format!("tune/{}/lr-{}", folder(arm), arm.learning_rate)
+fn tune_key(arm: &Arm, seed: u64) -> String {
+    format!("tune/{}/lr-{}-seed-{seed}", folder(arm), arm.learning_rate)
 }
 
 fn run_key(arm: &Arm, seed: u64) -> String {

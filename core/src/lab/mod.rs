@@ -123,9 +123,10 @@ async fn same_experiment(
             return differs(key, &before[key], &now[key]);
         }
     }
-    for (key, value) in now["settings"].as_object().into_iter().flatten() {
-        if &before["settings"][key] != value {
-            return differs(key, &before["settings"][key], value);
+    let [is, was] = [&now["settings"], &before["settings"]];
+    for (key, _) in [is, was].into_iter().filter_map(Value::as_object).flatten() {
+        if was[key] != is[key] {
+            return differs(key, &was[key], &is[key]);
         }
     }
     Ok(now)

@@ -49,9 +49,12 @@ pub struct CompareArgs {
     /// Completions of each held-out prompt
     #[arg(long, value_name = "K", default_value_t = 4, value_parser = positive_count)]
     pub eval_samples: usize,
-    /// Choose each objective's learning rate among these, on validation prompts and a seed of its own (default: none is tuned)
+    /// Choose each objective's learning rate among these, on validation prompts and seeds of its own (default: none is tuned)
     #[arg(long, value_name = "LR", value_delimiter = ',', value_parser = positive)]
     pub tune_lr: Vec<f64>,
+    /// How many seeds, each with a start of its own, it is chosen with
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive_count)]
+    pub tune_seeds: usize,
     /// How the warm start of a task is made
     #[command(flatten)]
     pub warm: WarmArgs,

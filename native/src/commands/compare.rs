@@ -35,6 +35,7 @@ pub(super) fn run(args: &CompareArgs, common: &Common) -> Result<Outcome, Failur
         evaluations: args.evaluations as u64,
         samples: args.eval_samples,
         learning_rates: args.tune_lr.clone(),
+        tuning_seeds: args.tune_seeds as u64,
     };
     let gpu = super::open(common)?;
     let dir = lab::open(&args.place)?;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ArmSummary, Comparison, Start};
+use super::{ArmSummary, CompareConfig, Comparison, Start};
 use crate::lab::stats::Interval;
 use crate::objective::Objective;
 use crate::page::heat::table;
@@ -137,10 +137,15 @@ fn contenders(comparison: &Comparison) -> String {
         vec![arm.name.clone(), format!("{}{own}", arm.describe()), tried.join(", ")]
     };
     let rows: Vec<Vec<String>> = comparison.arms.iter().map(row).collect();
-    let tuning = if comparison.config.learning_rates.is_empty() {
-        "Learning rates are as given; none was tuned."
+    let CompareConfig { learning_rates, tuning_seeds, .. } = &comparison.config;
+    let tuning = if learning_rates.is_empty() {
+        "Learning rates are as given; none was tuned.".to_owned()
     } else {
-        "Each objective's learning rate is the best of the same few on validation prompts, one run each, with a seed and a start that the results do not have; nothing else was tuned."
+        let runs = if *tuning_seeds == 1 { "one run".to_owned() } else { format!("{tuning_seeds} runs") };
+        format!(
+            "Each objective's learning rate is the best of the same few on validation prompts, {runs} each, with seeds and \
+             starts that the results do not have; nothing else was tuned."
+        )
     };
     format!(
         "<h2>Contenders</h2><p>{tuning}</p>{}",

@@ -63,36 +63,37 @@ pub(super) struct Lab<'a, 'b, S> {
 }
 
 impl<S: Store> Lab<'_, '_, S> {
-    /// The arms with their learning rates.
+    /// The arms with their learning rates; `None` where the front end asked to stop.
     pub(super) async fn tune(&mut self) -> Result<Option<Vec<Arm>>> {
-        let rates = &self.config.learning_rates;
-        let mut arms = self.config.arms.clone();
-        let mut ground = None;
-        for arm in arms.iter_mut().filter(|arm| !arm.fixed && !rates.is_empty()) {
-            let mut best: Option<(f64, f64)> = None; // accuracy, rate
-            for &rate in rates {
-                let tried = Arm { learning_rate: rate, ..arm.clone() };
-                let key = tune_key(&tried);
-                if !self.outcomes.contains_key(&key) {
+        let CompareConfig { arms, learning_rates, .. } = self.config;
+        let at = |arm: &Arm, rate: &f64| Arm { learning_rate: *rate, ..arm.clone() };
+        for seed in self.config.tuning() {
+            let mut ground = None;
+            for arm in arms.iter().filter(|arm| !arm.fixed) {
+                for rate in learning_rates {
+                    let tried = at(arm, rate);
+                    let key = tune_key(&tried, seed);
+                    if self.outcomes.contains_key(&key) {
+                        continue;
+                    }
                     if ground.is_none() {
-                        // A seed that the results do not have.
-                        ground = self.ground(self.config.seed + self.config.seeds).await?;
+                        ground = self.ground(seed).await?;
                     }
                     let Some(ground) = &ground else { return Ok(None) };
                     if !self.run(&key, &tried, ground, &ground.validation).await? {
                         return Ok(None);
                     }
                 }
-                let accuracy = self.outcomes[&key].last();
-                if best.is_none_or(|(highest, _)| accuracy > highest) {
-                    best = Some((accuracy, rate));
-                }
-            }
-            if let Some((_, rate)) = best {
-                arm.learning_rate = rate;
             }
         }
-        Ok(Some(arms))
+        let chosen = |arm: &Arm| {
+            let tried = learning_rates.iter().map(|rate| at(arm, rate));
+            let judged =
+                tried.filter_map(|tried| Some((self.config.validation(&tried, &self.outcomes)?, tried)));
+            let best = judged.reduce(|best, next| if next.0 > best.0 { next } else { best });
+            best.filter(|_| !arm.fixed).map_or_else(|| arm.clone(), |(_, best)| best)
+        };
+        Ok(Some(arms.iter().map(chosen).collect()))
     }
 
     /// All arms with one seed; false where the front end asked to stop.
@@ -117,9 +118,10 @@ impl<S: Store> Lab<'_, '_, S> {
     }
 
     fn began(&mut self, what: String) {
-        let tuned =
+        let tried =
             self.config.arms.iter().filter(|arm| !arm.fixed).count() * self.config.learning_rates.len();
-        let runs = tuned + self.config.arms.len() * self.config.seeds as usize;
+        let runs =
+            tried * self.config.tuning_seeds as usize + self.config.arms.len() * self.config.seeds as usize;
         let done = self.outcomes.keys().filter(|key| !key.starts_with("start/")).count();
         (self.tell)(LabEvent::Began { what, done, runs });
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{CompareConfig, Outcome, Outcomes, Point, run_key, start_key, tune_key};
+use super::{CompareConfig, Outcome, Outcomes, Point, run_key, start_key};
 use crate::lab::arm::Arm;
 use crate::lab::stats::Interval;
 
@@ -111,8 +111,8 @@ impl Comparison {
             let differences: Vec<f64> =
                 at_common.iter().zip(&first).map(|(own, first)| own - first).collect();
             let tried = |rate: &f64| {
-                let key = tune_key(&Arm { learning_rate: *rate, ..arm.clone() });
-                Some((*rate, outcomes.get(&key)?.last()))
+                let tried = Arm { learning_rate: *rate, ..arm.clone() };
+                Some((*rate, config.validation(&tried, outcomes)?))
             };
             let points = curves.iter().map(Vec::len).min().unwrap_or(0);
             let point = |i: usize| {

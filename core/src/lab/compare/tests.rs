@@ -24,6 +24,7 @@ fn config(arms: &[&str], rates: &[f64]) -> CompareConfig {
         evaluations: 2,
         samples: 2,
         learning_rates: rates.to_vec(),
+        tuning_seeds: 1,
     }
 }
 
@@ -87,6 +88,20 @@ fn what_is_done_of_a_comparison_can_be_looked_at() {
 }
 
 #[test]
+fn a_rate_is_judged_by_all_seeds_that_it_is_tried_with() {
+    let config = CompareConfig { tuning_seeds: 2, ..config(&["tbrm"], &[1e-3, 3e-3]) };
+    let [tbrm] = &config.arms[..] else { panic!("one") };
+    let mut outcomes = Outcomes::new();
+    outcomes.insert(tune_key(tbrm, 5), outcome(&[(50, 0.9), (100, 0.2)], 1.0));
+    assert_eq!(config.validation(tbrm, &outcomes), None);
+    outcomes.insert(tune_key(tbrm, 6), outcome(&[(100, 0.6)], 1.0));
+    assert!((config.validation(tbrm, &outcomes).unwrap() - 0.4).abs() < 1e-12);
+    // The seeds of the results say nothing.
+    outcomes.insert(tune_key(tbrm, 4), outcome(&[(100, 1.0)], 1.0));
+    assert!((config.validation(tbrm, &outcomes).unwrap() - 0.4).abs() < 1e-12);
+}
+
+#[test]
 fn between_measurements_accuracy_is_on_the_line() {
     let curve = outcome(&[(0, 0.0), (10, 0.5), (20, 0.6)], 1.0).points;
     for (tokens, want) in [(0.0, 0.0), (5.0, 0.25), (10.0, 0.5), (15.0, 0.55), (99.0, 0.6)] {
@@ -134,7 +149,8 @@ fn what_makes_no_sense_is_refused() {
 gpu_test!(a_comparison_goes_on_where_it_was_stopped);
 fn a_comparison_goes_on_where_it_was_stopped() {
     let gpu = block_on(Gpu::open(&GpuOptions::default())).expect("this test needs an adapter");
-    let config = config(&["tbrm", "grpo", "sft", "tbrm:logs"], &[1e-3, 3e-3]);
+    let arms = ["tbrm", "grpo", "sft:lr=1e-3", "tbrm:logs:lr=1e-3"];
+    let config = CompareConfig { tuning_seeds: 2, ..config(&arms, &[1e-3, 3e-3]) };
     let store = Rc::new(MemoryStore::default());
     let mut tuned = Tuned::default();
     // Of the runs that began: the accuracies that were told on the way, and where the comparison stood then.
@@ -155,7 +171,7 @@ fn a_comparison_goes_on_where_it_was_stopped() {
         let done = block_on(compare(&gpu, store.clone(), config, None, &mut tuned, &mut tell));
         done.map(|done| (done, ended))
     };
-    // Eight runs of tuning, then the start and the arms of two seeds: stopped within the third run, then in the eleventh.
+    // Eight runs of tuning, of two arms at two rates with two seeds, then the start and the arms of two seeds: stopped within the third run, then in the eleventh.
     let (stopped, ended) = go(&store, &config, 2).unwrap();
     assert!(stopped.is_none() && ended == 2);
     let before: Outcomes = block_on(kept(&*store, RESULTS)).unwrap();
@@ -170,12 +186,18 @@ fn a_comparison_goes_on_where_it_was_stopped() {
     for summary in &done.arms {
         assert_eq!(
             (summary.each.len(), summary.tuning.len(), summary.failed),
-            (2, 2, 0),
+            (2, if summary.arm.fixed { 0 } else { 2 }, 0),
             "{}",
             summary.arm.name
         );
         assert_eq!(summary.curve.len(), 3);
         assert!(summary.peak_bytes > 0 && summary.seconds.mean > 0.0);
+        if !summary.arm.fixed {
+            let rates = [1e-3, 3e-3].map(|rate| Arm { learning_rate: rate, ..summary.arm.clone() });
+            let judged = rates.each_ref().map(|arm| [5, 6].map(|seed| after[&tune_key(arm, seed)].last()));
+            let best = if judged[1].iter().sum::<f64>() > judged[0].iter().sum() { 3e-3 } else { 1e-3 };
+            assert_eq!(summary.arm.learning_rate, best, "{judged:?}");
+        }
         for seed in [3, 4] {
             assert_eq!(after[&run_key(&summary.arm, seed)].completions, 16, "{}", summary.arm.name);
         }
@@ -194,7 +216,11 @@ fn a_comparison_goes_on_where_it_was_stopped() {
     assert_eq!((again, ended), (Some(done), 0));
     let found = block_on(so_far(&*store)).unwrap().unwrap();
     assert_eq!((found.done, found.runs), (8, 8));
-    let other = CompareConfig { steps: 3, ..config };
-    let error = go(&store, &other, usize::MAX).unwrap_err();
-    assert!(error.what.contains("steps is 2 in the experiment"), "{error}");
+    for (other, said) in [
+        (CompareConfig { steps: 3, ..config.clone() }, "steps is 2 in the experiment"),
+        (CompareConfig { tuning_seeds: 1, ..config.clone() }, "tuning_seeds is 2 in the experiment"),
+    ] {
+        let error = go(&store, &other, usize::MAX).unwrap_err();
+        assert!(error.what.contains(said), "{error}");
+    }
 }

@@ -77,6 +77,7 @@ impl Trial {
             evaluations: self.evaluations,
             samples: self.samples,
             learning_rates: Vec::new(),
+            tuning_seeds: 1,
         })
     }
 }
