@@ -22,7 +22,7 @@ PORT ?= 8000
 .PHONY: demo web test bench setup setup-web setup-browsers page fmt clippy doc unit targets page-check stories cases
 
 demo: setup
-	cargo run --release --locked -p tbrm -- demo --out $(RUN) --overwrite
+	eval "$$(scripts/lavapipe.sh)"; cargo run --release --locked -p tbrm -- demo --out $(RUN) --overwrite
 	@echo "report: $(RUN)/report.html"
 
 # The page goes into the binary.
@@ -30,7 +30,7 @@ web: page
 	cargo run --release --locked -p tbrm -- serve --port $(PORT)
 
 bench: setup
-	for preset in $(PRESETS); do cargo run --quiet --release --locked -p tbrm -- bench --preset $$preset; done
+	eval "$$(scripts/lavapipe.sh)"; for preset in $(PRESETS); do cargo run --quiet --release --locked -p tbrm -- bench --preset $$preset; done
 
 # From the quick to the slow, so that a small mistake is told in seconds. Clippy and rustdoc share their checked
 # dependencies; only the tests need them compiled.
