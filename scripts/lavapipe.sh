@@ -26,9 +26,8 @@ fetch() {
     [ -n "$mirror" ] || return 1
     rm -rf "$to.part"
     mkdir -p "$to.part/lists/partial" "$to.part/cache"
-    # apt's own user cannot read a home directory.
-    chmod 755 "$to.part"
     echo "deb $mirror bookworm-backports main" >"$to.part/sources.list"
+    # Without apt's own user, who cannot write here.
     apt=(apt-get -qq -o "Dir::Etc::sourcelist=$to.part/sources.list" -o Dir::Etc::sourceparts=/dev/null
         -o "Dir::State::lists=$to.part/lists" -o "Dir::Cache=$to.part/cache" -o APT::Sandbox::User= -o Acquire::Retries=2)
     "${apt[@]}" update >&2 && (cd "$to.part" && "${apt[@]}" download mesa-vulkan-drivers/bookworm-backports >&2) || return 1
@@ -53,8 +52,8 @@ if [ ! -e "$to/lavapipe.json" ]; then
     fi
 fi
 # It takes the rest (LLVM, libdrm, X) from the system.
-if ldd "$to/libvulkan_lvp.so" | grep -q 'not found'; then
-    say "target/lavapipe misses libraries: lavapipe of Debian 12 will do, at a third of the speed"
+if ! libraries=$(ldd "$to/libvulkan_lvp.so") || grep -q 'not found' <<<"$libraries"; then
+    say 'target/lavapipe misses libraries: lavapipe of Debian 12 will do, at a third of the speed'
     exit 0
 fi
 printf 'export VK_DRIVER_FILES=%q\n' "$to/lavapipe.json"

@@ -12,13 +12,13 @@
 #variant tile_vec4_d32 TILE VEC4 WG=64u QUADS=8u
 #variant tile_vec4_d64 TILE VEC4 WG=64u QUADS=16u
 #variant tile_vec4_d128 TILE VEC4 WG=64u QUADS=32u
-#variant lane WG=8u QUADS=32u ONCE=4u
-#variant lane_vec4_d16 VEC4 UNROLL WG=8u QUADS=4u ONCE=4u
-#variant lane_vec4_d32 VEC4 UNROLL WG=8u QUADS=8u ONCE=4u
-#variant lane_vec4_d128 VEC4 WG=8u QUADS=32u ONCE=4u
-#variant lane_wide_d16 VEC4 WIDE UNROLL WG=8u QUADS=4u ONCE=1u
-#variant lane_wide_d32 VEC4 WIDE UNROLL WG=8u QUADS=8u ONCE=1u
-#variant lane_wide_d128 VEC4 WIDE WG=8u QUADS=32u ONCE=4u
+#variant lane WG=8u QUADS=32u AT_ONCE=4u
+#variant lane_vec4_d16 VEC4 UNROLL WG=8u QUADS=4u AT_ONCE=4u
+#variant lane_vec4_d32 VEC4 UNROLL WG=8u QUADS=8u AT_ONCE=4u
+#variant lane_vec4_d128 VEC4 WG=8u QUADS=32u AT_ONCE=4u
+#variant lane_wide_d16 VEC4 WIDE UNROLL WG=8u QUADS=4u AT_ONCE=1u
+#variant lane_wide_d32 VEC4 WIDE UNROLL WG=8u QUADS=8u AT_ONCE=1u
+#variant lane_wide_d128 VEC4 WIDE WG=8u QUADS=32u AT_ONCE=4u
 #import shared/grid
 #if VEC4
 #import shared/quad

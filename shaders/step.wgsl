@@ -12,14 +12,14 @@
 // Variants, for subgroups of 8: in `rows` an invocation has SHARE sequences, and multiplies its columns with those of all; in `one`
 // the workgroup has one sequence, and every invocation a copy of its rows. Sized by head as those of cache.wgsl. OPTIONAL: what they
 // do other kernels do on every device.
-#variant one_d32 OPTIONAL VEC4 WIDE UNROLL ONE SHARE=1u WG=8u QUADS=8u ONCE=1u
-#variant one_d128 OPTIONAL VEC4 WIDE ONE SHARE=1u WG=8u QUADS=32u ONCE=4u
-#variant rows8_d32 OPTIONAL VEC4 WIDE UNROLL SHARE=1u WG=8u QUADS=8u ONCE=1u
-#variant rows8_d128 OPTIONAL VEC4 WIDE SHARE=1u WG=8u QUADS=32u ONCE=4u
-#variant rows16_d32 OPTIONAL VEC4 WIDE UNROLL SHARE=2u WG=8u QUADS=8u ONCE=1u
-#variant rows16_d128 OPTIONAL VEC4 WIDE SHARE=2u WG=8u QUADS=32u ONCE=4u
-#variant rows32_d32 OPTIONAL VEC4 WIDE UNROLL SHARE=4u WG=8u QUADS=8u ONCE=1u
-#variant rows32_d128 OPTIONAL VEC4 WIDE SHARE=4u WG=8u QUADS=32u ONCE=4u
+#variant one_d32 OPTIONAL VEC4 WIDE UNROLL ONE SHARE=1u WG=8u QUADS=8u AT_ONCE=1u
+#variant one_d128 OPTIONAL VEC4 WIDE ONE SHARE=1u WG=8u QUADS=32u AT_ONCE=4u
+#variant rows8_d32 OPTIONAL VEC4 WIDE UNROLL SHARE=1u WG=8u QUADS=8u AT_ONCE=1u
+#variant rows8_d128 OPTIONAL VEC4 WIDE SHARE=1u WG=8u QUADS=32u AT_ONCE=4u
+#variant rows16_d32 OPTIONAL VEC4 WIDE UNROLL SHARE=2u WG=8u QUADS=8u AT_ONCE=1u
+#variant rows16_d128 OPTIONAL VEC4 WIDE SHARE=2u WG=8u QUADS=32u AT_ONCE=4u
+#variant rows32_d32 OPTIONAL VEC4 WIDE UNROLL SHARE=4u WG=8u QUADS=8u AT_ONCE=1u
+#variant rows32_d128 OPTIONAL VEC4 WIDE SHARE=4u WG=8u QUADS=32u AT_ONCE=4u
 #import shared/grid
 #import shared/quad
 

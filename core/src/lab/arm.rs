@@ -44,6 +44,11 @@ pub struct Arm {
 }
 
 impl Arm {
+    /// The same at another learning rate.
+    pub(super) fn at(&self, learning_rate: f64) -> Arm {
+        Arm { learning_rate, ..self.clone() }
+    }
+
     /// Every objective that can be compared: pairs cannot be drawn.
     pub fn contenders() -> impl Iterator<Item = Objective> {
         let terms = Options::default().terms();

@@ -78,7 +78,7 @@ impl CompareConfig {
     fn validation(&self, arm: &Arm, outcomes: &Outcomes) -> Option<f64> {
         let all: Option<Vec<f64>> =
             self.tuning().map(|seed| Some(outcomes.get(&tune_key(arm, seed))?.last())).collect();
-        all.filter(|all| !all.is_empty()).map(|all| Interval::of(&all).mean)
+        Some(Interval::of(&all?).mean)
     }
 }
 

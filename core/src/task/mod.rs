@@ -186,9 +186,14 @@ impl Split {
             }
             repeats += 1;
             if repeats > 100_000 {
+                let sides = [("train on", &split.train, train), ("test with", &split.held_out, held_out)];
+                let lacking = sides.iter().filter(|(_, found, wanted)| found.len() < *wanted);
+                let said = lacking.map(|(to, found, wanted)| {
+                    format!("{} problems to {to}, where {wanted} were asked for", found.len())
+                });
                 let what =
-                    format!("the task {} has not {} different problems", task.name(), train + held_out);
-                return Err(Error::new(ErrorKind::Config, what, "ask for fewer"));
+                    format!("{} of this level has {}", task.name(), said.collect::<Vec<_>>().join(", and "));
+                return Err(Error::new(ErrorKind::Config, what, "ask for fewer, or take a higher level"));
             }
         }
         Ok(split)

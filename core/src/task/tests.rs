@@ -44,9 +44,15 @@ fn a_seed_decides_everything() {
 }
 
 #[test]
-fn a_task_that_has_too_few_problems_says_so() {
-    let error = Split::new(&Sort { digits: 2 }, 0, 100, 10).unwrap_err();
-    assert!(error.what.contains("sort") && error.what.contains("110"), "{error}");
+fn a_task_that_has_too_few_problems_says_how_many() {
+    let split = |train| Split::new(&Sort { digits: 2 }, 0, train, 1);
+    let what = split(100).unwrap_err().what;
+    let words = what.strip_prefix("sort of this level has ").expect("the task");
+    let (found, rest) = words.split_once(' ').expect("a number");
+    assert_eq!(rest, "problems to train on, where 100 were asked for");
+    let found: usize = found.parse().expect("a number");
+    assert_eq!(split(found).unwrap().train.len(), found);
+    assert!(split(found + 1).is_err());
 }
 
 #[test]

@@ -35,7 +35,11 @@ fn problems_and_demonstrations_are_records() {
 fn what_cannot_be_made_is_refused() {
     let place = Place::new();
     assert!(place.refused(1, "task chess --count 3").contains("chess"));
-    assert!(place.refused(1, "task sort-1 --count 100000").contains("100000 different"));
+    assert!(
+        place
+            .refused(1, "task sort-1 --count 100000")
+            .contains("problems to train on, where 100000 were asked for")
+    );
     assert!(place.refused(1, "task sort-1 --count 3 --demonstrations 2 --wrong 1.5").contains("--wrong"));
     assert!(place.refused(2, "task sort-1").contains("--count"));
     assert!(place.refused(2, "task sort-1 --count 3 --json").contains("--json"));

@@ -66,12 +66,11 @@ impl<S: Store> Lab<'_, '_, S> {
     /// The arms with their learning rates; `None` where the front end asked to stop.
     pub(super) async fn tune(&mut self) -> Result<Option<Vec<Arm>>> {
         let CompareConfig { arms, learning_rates, .. } = self.config;
-        let at = |arm: &Arm, rate: &f64| Arm { learning_rate: *rate, ..arm.clone() };
         for seed in self.config.tuning() {
             let mut ground = None;
             for arm in arms.iter().filter(|arm| !arm.fixed) {
-                for rate in learning_rates {
-                    let tried = at(arm, rate);
+                for &rate in learning_rates {
+                    let tried = arm.at(rate);
                     let key = tune_key(&tried, seed);
                     if self.outcomes.contains_key(&key) {
                         continue;
@@ -87,7 +86,7 @@ impl<S: Store> Lab<'_, '_, S> {
             }
         }
         let chosen = |arm: &Arm| {
-            let tried = learning_rates.iter().map(|rate| at(arm, rate));
+            let tried = learning_rates.iter().map(|&rate| arm.at(rate));
             let judged =
                 tried.filter_map(|tried| Some((self.config.validation(&tried, &self.outcomes)?, tried)));
             let best = judged.reduce(|best, next| if next.0 > best.0 { next } else { best });

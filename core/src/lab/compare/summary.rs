@@ -110,10 +110,7 @@ impl Comparison {
             let mean = |of: &dyn Fn(&Outcome) -> f64| values(of).iter().sum::<f64>() / runs.len() as f64;
             let differences: Vec<f64> =
                 at_common.iter().zip(&first).map(|(own, first)| own - first).collect();
-            let tried = |rate: &f64| {
-                let tried = Arm { learning_rate: *rate, ..arm.clone() };
-                Some((*rate, config.validation(&tried, outcomes)?))
-            };
+            let tried = |&rate: &f64| Some((rate, config.validation(&arm.at(rate), outcomes)?));
             let points = curves.iter().map(Vec::len).min().unwrap_or(0);
             let point = |i: usize| {
                 let of =

@@ -193,7 +193,7 @@ fn a_comparison_goes_on_where_it_was_stopped() {
         assert_eq!(summary.curve.len(), 3);
         assert!(summary.peak_bytes > 0 && summary.seconds.mean > 0.0);
         if !summary.arm.fixed {
-            let rates = [1e-3, 3e-3].map(|rate| Arm { learning_rate: rate, ..summary.arm.clone() });
+            let rates = [1e-3, 3e-3].map(|rate| summary.arm.at(rate));
             let judged = rates.each_ref().map(|arm| [5, 6].map(|seed| after[&tune_key(arm, seed)].last()));
             let best = if judged[1].iter().sum::<f64>() > judged[0].iter().sum() { 3e-3 } else { 1e-3 };
             assert_eq!(summary.arm.learning_rate, best, "{judged:?}");
