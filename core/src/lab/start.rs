@@ -49,17 +49,31 @@ pub struct TaskStart {
 
 impl TaskStart {
     /// The start on `task` that commands have as their default.
-    pub fn new(task: &str) -> TaskStart {
-        TaskStart {
+    ///
+    /// # Errors
+    /// As [`by_name`].
+    pub fn new(task: &str) -> Result<TaskStart> {
+        TaskStart::at_most(task, 2000, 128, 256)
+    }
+
+    /// The start on `task` with so many problems to train on, for choosing settings and held out. A task that has fewer gives what it
+    /// has, a quarter of what is not held out for choosing settings.
+    ///
+    /// # Errors
+    /// As [`by_name`].
+    pub fn at_most(task: &str, problems: usize, validation: usize, held_out: usize) -> Result<TaskStart> {
+        let has = Split::at_most(&*by_name(task)?, 0, problems + validation, held_out);
+        let validation = validation.min(has.train.len() / 4);
+        Ok(TaskStart {
             task: task.to_owned(),
-            problems: 2000,
+            problems: has.train.len() - validation,
             demonstrations: 4,
             wrong: 0.5,
             warm_steps: 300,
             warm_rate: 3e-3,
-            validation: 128,
-            held_out: 256,
-        }
+            validation,
+            held_out: has.held_out.len(),
+        })
     }
 
     /// The task's problems and demonstrations for one seed.
@@ -211,4 +225,38 @@ pub(super) fn too_few(what: &str, count: usize, least: usize) -> Result<()> {
     }
     let what = format!("there are {count} {what}, and {least} are needed at least");
     Err(Error::new(ErrorKind::Data, what, "give more"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{LEVELS, NAMES};
+
+    #[test]
+    fn the_default_start_of_every_task_can_be_drawn_with_any_seed() {
+        for task in NAMES.iter().flat_map(|name| LEVELS.map(move |level| format!("{name}-{level}"))) {
+            let start = TaskStart::new(&task).unwrap();
+            for seed in 1..3 {
+                let drawn = start.draw(seed).unwrap_or_else(|error| panic!("{task}: {error}"));
+                let counts = (drawn.train.len(), drawn.validation.len(), drawn.held_out.len());
+                assert_eq!(counts, (start.problems, start.validation, start.held_out), "{task}");
+                assert!(start.validation > 0 && start.held_out > 0, "{task}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_task_that_has_few_problems_gives_what_it_has() {
+        let counts = |task| {
+            let start = TaskStart::new(task).unwrap();
+            (start.problems, start.validation, start.held_out)
+        };
+        assert_eq!(counts("sort-3"), (2000, 128, 256));
+        // All strings of 6 to 8 bits are 448.
+        let (problems, validation, held_out) = counts("parity-1");
+        assert_eq!(problems + validation + held_out, 448);
+        assert_eq!(validation, (problems + validation) / 4);
+        let start = TaskStart::at_most("parity-1", 448, 0, 10).unwrap();
+        assert_eq!((start.problems, start.validation, start.held_out), (problems + validation, 0, 10));
+    }
 }

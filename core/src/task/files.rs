@@ -1,10 +1,11 @@
 //! An embedded task as the files that a run is made of, for a front end that has no file system.
 
-use super::{Demonstration, Problem, Split, Task, by_name, demonstrations};
+use super::{Demonstration, Problem, Split, by_name, demonstrations};
 use crate::error::Result;
 
-/// Problems to train on and to test with, where the task has as many; else half of them, and so on.
-const PROBLEMS: (usize, usize) = (2048, 128);
+/// Problems to train on and to test with, where the task has as many.
+const TRAIN: usize = 2048;
+const HELD_OUT: usize = 128;
 
 /// Demonstrations of each problem, and the share that is wrong.
 const DEMONSTRATIONS: (usize, f64) = (4, 0.5);
@@ -31,10 +32,10 @@ impl TaskFiles {
     /// The problems that `seed` draws of the task that `name` names.
     ///
     /// # Errors
-    /// As [`by_name`] and [`Split::new`].
+    /// As [`by_name`].
     pub fn new(name: &str, seed: u64) -> Result<TaskFiles> {
         let task = by_name(name)?;
-        let split = draw(&*task, seed)?;
+        let split = Split::at_most(&*task, seed, TRAIN, HELD_OUT);
         let (each, wrong) = DEMONSTRATIONS;
         let logs = demonstrations(&*task, &split.train, each, wrong, seed);
         let prompts = |problems: &[Problem]| problems.iter().map(|it| it.to_json() + "\n").collect();
@@ -47,17 +48,6 @@ impl TaskFiles {
             demonstrations: logs.iter().map(|shown: &Demonstration| shown.to_json() + "\n").collect(),
             max_new_tokens: longest + ROOM,
         })
-    }
-}
-
-fn draw(task: &dyn Task, seed: u64) -> Result<Split> {
-    let (mut train, mut held_out) = PROBLEMS;
-    loop {
-        match Split::new(task, seed, train, held_out) {
-            Ok(split) => return Ok(split),
-            Err(error) if train == 1 => return Err(error),
-            Err(_) => (train, held_out) = (train / 2, (held_out / 2).max(1)),
-        }
     }
 }
 

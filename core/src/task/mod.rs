@@ -60,6 +60,9 @@ pub fn by_name(name: &str) -> Result<Box<dyn Task>> {
 /// One family of problems in this many is held out.
 const FAMILIES_PER_HELD_OUT: u64 = 8;
 
+/// Draws without a new problem after which a task is taken to have no more.
+const MOST_REPEATS: usize = 100_000;
+
 /// A question with its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
@@ -169,11 +172,29 @@ impl Split {
     /// # Errors
     /// [`ErrorKind::Config`] where the task has not as many different problems.
     pub fn new(task: &dyn Task, seed: u64, train: usize, held_out: usize) -> Result<Split> {
+        let split = Split::at_most(task, seed, train, held_out);
+        let sides = [("train on", &split.train, train), ("test with", &split.held_out, held_out)];
+        let lacking: Vec<String> = sides
+            .iter()
+            .filter(|(_, found, wanted)| found.len() < *wanted)
+            .map(|(to, found, wanted)| {
+                format!("{} problems to {to}, where {wanted} were asked for", found.len())
+            })
+            .collect();
+        if lacking.is_empty() {
+            return Ok(split);
+        }
+        let what = format!("{} of this level has {}", task.name(), lacking.join(", and "));
+        Err(Error::new(ErrorKind::Config, what, "ask for fewer, or take a higher level"))
+    }
+
+    /// The same, and as many as the task has where it has fewer.
+    pub fn at_most(task: &dyn Task, seed: u64, train: usize, held_out: usize) -> Split {
         let mut random = Random::new(Stream::named(seed, "problems"));
         let mut split = Split { train: Vec::new(), held_out: Vec::new() };
         let mut seen = HashSet::new();
         let mut repeats = 0;
-        while split.train.len() < train || split.held_out.len() < held_out {
+        while (split.train.len() < train || split.held_out.len() < held_out) && repeats <= MOST_REPEATS {
             let problem = task.problem(&mut random);
             let (side, wanted) = match is_held_out(task, &problem) {
                 true => (&mut split.held_out, held_out),
@@ -182,21 +203,11 @@ impl Split {
             if side.len() < wanted && seen.insert(problem.prompt.clone()) {
                 side.push(problem);
                 repeats = 0;
-                continue;
-            }
-            repeats += 1;
-            if repeats > 100_000 {
-                let sides = [("train on", &split.train, train), ("test with", &split.held_out, held_out)];
-                let lacking = sides.iter().filter(|(_, found, wanted)| found.len() < *wanted);
-                let said = lacking.map(|(to, found, wanted)| {
-                    format!("{} problems to {to}, where {wanted} were asked for", found.len())
-                });
-                let what =
-                    format!("{} of this level has {}", task.name(), said.collect::<Vec<_>>().join(", and "));
-                return Err(Error::new(ErrorKind::Config, what, "ask for fewer, or take a higher level"));
+            } else {
+                repeats += 1;
             }
         }
-        Ok(split)
+        split
     }
 }
 

@@ -78,10 +78,10 @@ pub struct PlaceArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Warm start of a task")]
 pub struct WarmArgs {
-    /// Problems to train on (default: 2000)
+    /// Problems to train on (default: 2000, or what the task has)
     #[arg(long, value_name = "N", value_parser = positive_count)]
     pub problems: Option<usize>,
-    /// Held-out problems (default: 256)
+    /// Held-out problems (default: 256, or what the task has)
     #[arg(long, value_name = "N", value_parser = positive_count)]
     pub held_out: Option<usize>,
     /// The share of demonstrations that are wrong (default: 0.5)

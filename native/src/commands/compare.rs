@@ -23,7 +23,7 @@ pub(super) fn run(args: &CompareArgs, common: &Common) -> Result<Outcome, Failur
             let max_new = args.max_new_tokens.unwrap_or(MAX_NEW_TOKENS);
             inputs.start(&model.display().to_string(), &args.reward, &args.reward_weight, max_new)
         }
-        _ => Start::Task(lab::task_start(&args.task, &args.warm)),
+        _ => Start::Task(lab::task_start(&args.task, &args.warm)?),
     };
     let config = CompareConfig {
         start,

@@ -24,15 +24,15 @@ pub(super) fn file(path: &Path) -> Result<File, Failure> {
 }
 
 /// The start on `task` that the command line asks for.
-pub(super) fn task_start(task: &str, args: &WarmArgs) -> TaskStart {
-    let start = TaskStart::new(task);
-    TaskStart {
+pub(super) fn task_start(task: &str, args: &WarmArgs) -> Result<TaskStart, Failure> {
+    let start = TaskStart::new(task)?;
+    Ok(TaskStart {
         problems: args.problems.unwrap_or(start.problems),
         held_out: args.held_out.unwrap_or(start.held_out),
         wrong: args.wrong.unwrap_or(start.wrong),
         warm_steps: args.warm_steps.map_or(start.warm_steps, |n| n as u64),
         ..start
-    }
+    })
 }
 
 /// Shows what happens, and stops at Ctrl-C.

@@ -20,7 +20,7 @@ pub(super) fn run(args: &SweepArgs, common: &Common) -> Result<Outcome, Failure>
     };
     let logs = match (&inputs, &args.model) {
         (Some(inputs), Some(model)) => inputs.logs(&model.display().to_string()),
-        _ => Logs::Task(lab::task_start(&args.task, &args.warm)),
+        _ => Logs::Task(lab::task_start(&args.task, &args.warm)?),
     };
     let config = SweepConfig {
         logs,

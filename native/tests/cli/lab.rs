@@ -32,6 +32,21 @@ fn objectives_are_compared_and_a_second_run_has_nothing_to_do() {
 }
 
 #[test]
+fn a_task_with_few_problems_is_compared_on_what_it_has() {
+    let place = Place::new();
+    let line = COMPARE.replace("sort-1", "countdown-1").replace("--problems 20 --held-out 4 ", "");
+    let start = place.json(&line)["config"]["start"]["task"].clone();
+    let count = |key: &str| start[key].as_u64().unwrap();
+    assert!(0 < count("held_out") && count("held_out") < 256, "{start}");
+    assert!(0 < count("problems") && count("problems") < 2000, "{start}");
+    assert!(
+        place
+            .refused(1, &format!("{line} --overwrite --problems 2000"))
+            .contains("countdown of this level has")
+    );
+}
+
+#[test]
 fn settings_are_swept_and_logs_are_judged() {
     let place = Place::new();
     place.done("task sort-1 --count 60 --demonstrations 2 --out logs.jsonl");

@@ -27,9 +27,9 @@ pub struct Trial {
     pub evaluations: u64,
     /// Completions of each held-out prompt.
     pub samples: usize,
-    /// Problems to train on.
+    /// Problems to train on, where the task has as many.
     pub problems: usize,
-    /// Problems that accuracy is measured on.
+    /// Problems that accuracy is measured on, where it has as many.
     pub held_out: usize,
     /// Steps of the warm start.
     pub warm_steps: u64,
@@ -57,15 +57,12 @@ impl Trial {
     /// The comparison that this asks for.
     ///
     /// # Errors
-    /// As [`Arm::parse`].
+    /// As [`Arm::parse`] and [`TaskStart::at_most`].
     pub fn config(&self) -> Result<CompareConfig> {
         let start = TaskStart {
-            problems: self.problems,
-            held_out: self.held_out,
             warm_steps: self.warm_steps,
             // No learning rate is chosen, so nothing is validated.
-            validation: 0,
-            ..TaskStart::new(&self.task)
+            ..TaskStart::at_most(&self.task, self.problems, 0, self.held_out)?
         };
         Ok(CompareConfig {
             start: Start::Task(start),
