@@ -12,13 +12,7 @@ use crate::lab::{LabEvent, keep};
 use crate::run::MemoryStore;
 
 fn config(arms: &[&str], rates: &[f64]) -> CompareConfig {
-    let start = TaskStart {
-        problems: 40,
-        warm_steps: 2,
-        validation: 4,
-        held_out: 4,
-        ..TaskStart::new("sort-1").unwrap()
-    };
+    let start = TaskStart { warm_steps: 2, ..TaskStart::at_most("sort-1", 40, 4, 4).unwrap() };
     CompareConfig {
         start: Start::Task(start),
         arms: arms.iter().map(|name| Arm::parse(name).unwrap()).collect(),

@@ -78,3 +78,22 @@ impl Trial {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_on_a_task_with_few_problems_takes_what_it_has() {
+        let start = |task: &str| {
+            let config = Trial { task: task.to_owned(), ..Trial::default() }.config().unwrap();
+            let Start::Task(start) = config.start else { panic!("a task") };
+            (start.problems, start.validation, start.held_out)
+        };
+        assert_eq!(start("sort-3"), (400, 0, 64));
+        let (problems, validation, held_out) = start("parity-1");
+        // All strings of 6 to 8 bits.
+        assert_eq!((problems + held_out, validation), (448, 0));
+        assert!(problems < 400 && held_out < 64);
+    }
+}

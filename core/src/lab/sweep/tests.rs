@@ -33,13 +33,7 @@ fn of_settings_as_good_as_the_best_the_largest_beta_is_taken() {
 }
 
 fn config() -> SweepConfig {
-    let start = TaskStart {
-        problems: 40,
-        warm_steps: 2,
-        validation: 12,
-        held_out: 12,
-        ..TaskStart::new("sort-1").unwrap()
-    };
+    let start = TaskStart { warm_steps: 2, ..TaskStart::at_most("sort-1", 40, 12, 12).unwrap() };
     SweepConfig {
         logs: Logs::Task(start),
         betas: vec![0.1, 0.5],
