@@ -109,7 +109,7 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// What lies in it now, in a store of its own.
     #[cfg(test)]
-    pub(super) fn copy(&self) -> MemoryStore {
+    pub(crate) fn copy(&self) -> MemoryStore {
         MemoryStore { files: Rc::new(RefCell::new(self.files.borrow().clone())) }
     }
 }
