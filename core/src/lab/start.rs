@@ -82,7 +82,15 @@ impl TaskStart {
     /// [`ErrorKind::Config`] where the task has too few problems.
     pub(super) fn draw(&self, seed: u64) -> Result<Drawn> {
         let task = by_name(&self.task)?;
-        let mut split = Split::new(&*task, seed, self.problems + self.validation, self.held_out)?;
+        let split = Split::new(&*task, seed, self.problems + self.validation, self.held_out);
+        let mut split = split.map_err(|mut error| {
+            // Nobody asked for the sum.
+            if self.validation > 0 {
+                let (train, validation) = (self.problems, self.validation);
+                error.what += &format!("; {train} to learn from and {validation} to choose settings with");
+            }
+            error
+        })?;
         let validation = split.train.split_off(self.problems);
         Ok(Drawn { task, train: split.train, validation, held_out: split.held_out })
     }
@@ -258,5 +266,8 @@ mod tests {
         assert_eq!(validation, (problems + validation) / 4);
         let start = TaskStart::at_most("parity-1", 448, 0, 10).unwrap();
         assert_eq!((start.problems, start.validation, start.held_out), (problems + validation, 0, 10));
+        let error = TaskStart { problems: 400, validation: 100, ..start }.draw(0).err().unwrap();
+        let told = "where 500 were asked for; 400 to learn from and 100 to choose settings with";
+        assert!(error.what.ends_with(told), "{error}");
     }
 }
