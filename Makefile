@@ -79,9 +79,7 @@ page-check: targets
 
 stories: page-check setup-browsers
 	@printf '\n== the page in Chromium and Firefox\n'
-	@# One of them compares the page with the command, which is there with the tests: `cargo build` would give it other features,
-	@# and compile everything again.
-	@cargo test --quiet --locked --workspace --exclude tbrm-bundle --no-run
+	@# One of them compares the page with the command that `unit` left: built again it would only bring the page along.
 	@cd www && npm run --silent stories
 
 # The core's own tests of the GPU, compiled to wasm, in both browsers.
